@@ -1,0 +1,100 @@
+"""The one place that raises on the values of arguments.
+
+Every message names the argument, the condition that it breaks and the value that was given.
+"""
+
+import math
+import numbers
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def inexact(name: str, x: jax.typing.ArrayLike) -> jax.Array:
+    """Returns `x` as an array; raises unless it is real or complex floating point."""
+    array = jnp.asarray(x)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        raise TypeError(f"{name} must be floating point, got dtype {array.dtype}.")
+    return array
+
+
+def prng_key(name: str, key: jax.Array | None) -> jax.Array:
+    """Returns `key`; raises unless it is one PRNG key, typed or legacy."""
+    if isinstance(key, np.ndarray):
+        key = jnp.asarray(key)
+    if isinstance(key, jax.Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == (0 if typed else 1) and (typed or key.dtype == jnp.uint32):
+            return key
+    got = f"{key.dtype} of shape {key.shape}" if isinstance(key, jax.Array) else repr(key)
+    raise TypeError(f"{name} must be one PRNG key, as jax.random.key makes it, got {got}.")
+
+
+def static_rate(name: str, rate: jax.typing.ArrayLike) -> float | None:
+    """Returns a rate known before tracing as a float in [0, 1], and None for an array.
+
+    The values of a NumPy array are checked too; those of a JAX array, which may be traced, are not.
+    """
+    if isinstance(rate, bool | np.bool_):
+        raise TypeError(f"{name} must be a number in [0, 1] or an array, got {rate!r}.")
+    if isinstance(rate, numbers.Real):
+        value = float(rate)
+        if not 0.0 <= value <= 1.0:  # false for NaN as well
+            raise ValueError(f"{name} must be in [0, 1], got {rate!r}.")
+        return value
+    if isinstance(rate, np.ndarray):
+        if rate.size and not (rate.min() >= 0 and rate.max() <= 1):
+            raise ValueError(f"{name} must be in [0, 1], got values from {rate.min()} to {rate.max()}.")
+        return None
+    if isinstance(rate, jax.Array):
+        return None
+    raise TypeError(f"{name} must be a number in [0, 1] or an array, got {type(rate).__name__}: {rate!r}.")
+
+
+def axes(name: str, dims: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Returns `dims` as sorted non-negative axes of an array with `ndim` axes."""
+    for dim in dims:
+        if not -ndim <= dim < ndim:
+            raise ValueError(f"{name} must be axes in [{-ndim}, {ndim}), got {dim} for an array with {ndim} axes.")
+    return tuple(sorted({dim % ndim for dim in dims}))
+
+
+def rate_shape(name: str, shape: tuple[int, ...], target: tuple[int, ...], shared: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns `shape` padded with leading ones to the rank of `target`.
+
+    Raises unless it broadcasts against `target` without enlarging it and is constant along the `shared` axes.
+    """
+    padded = (1,) * (len(target) - len(shape)) + shape
+    if len(shape) > len(target) or any(p not in (1, t) for p, t in zip(padded, target, strict=True)):
+        raise ValueError(f"{name} must broadcast against the shape {target}, got shape {shape}.")
+    if any(padded[axis] != 1 for axis in shared):
+        raise ValueError(f"{name} must be constant along broadcast_dims {shared}, got shape {shape} against {target}.")
+    return padded
+
+
+def random_bits(bits: int | None, rate: float | None) -> int:
+    """Returns how many random bits decide one element, given a static rate or None.
+
+    Raises if `bits` is not one of 8, 16 and 32, or so few that they would turn `rate` into 0 or 1.
+    """
+    if bits not in (None, 8, 16, 32):
+        raise ValueError(f"bits must be None, 8, 16 or 32, got {bits!r}.")
+    if rate is None:
+        return 16 if bits is None else bits
+    if bits is None:
+        return _default_bits(rate)
+    if 0 < rate < 1 and round(rate * 2**bits) in (0, 2**bits):
+        raise ValueError(
+            f"bits={bits} rounds the rate {rate!r} to {round(rate * 2**bits) // 2**bits}; use more bits or bits=None."
+        )
+    return bits
+
+
+def _default_bits(rate: float) -> int:
+    if (rate * 2**8).is_integer():
+        return 8
+    # Rounding to 16 bits moves a rate by at most 2**-17, which only a very small or a very large one could notice.
+    rounded = round(rate * 2**16) / 2**16
+    return 16 if math.isclose(rounded, rate, rel_tol=0.01) and math.isclose(1 - rounded, 1 - rate, rel_tol=0.01) else 32

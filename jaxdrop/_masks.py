@@ -1,0 +1,179 @@
+r"""Keep-masks: the one place that draws random bits.
+
+A mask is a pure function of (key, shape, position). Element :math:`c` of row :math:`r`, where the row counts the
+positions of all other axes, is decided by `bits` bits of the Threefry-2x32-20 block with counter
+:math:`(r, c \bmod w)`. A block gives 64 bits, so `64 // bits` elements share one: they are :math:`w` apart, which
+leaves every segment of the axis contiguous. Nothing depends on how an array is laid out, split over devices, chunked by
+`vmap` or compiled.
+
+Comparing integers makes the drop frequency exact to the last bit in every dtype; a bfloat16 uniform would be biased
+(jax issue 28039).
+
+References:
+  Salmon et al., `Parallel random numbers: as easy as 1, 2, 3 <https://doi.org/10.1145/2063384.2063405>`_, 2011
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxdrop import _checks
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = np.uint32(0x1BD11BDA)
+# Separates our streams from those that jax.random draws from the same key: the bytes of "jaxd" and "rop\0".
+_DOMAIN = (np.uint32(0x6A617864), np.uint32(0x726F7000))
+
+
+class KeepMask(NamedTuple):
+    """A mask and the probability with which it keeps.
+
+    Attributes:
+      mask: Boolean array, True where an element survives; size 1 along shared axes.
+      keep: Float32 array that broadcasts against `mask`: the probability, exact after rounding to `bits` bits, that an
+        element survives. Carries no gradient. NaN where the rate is NaN.
+    """
+
+    mask: jax.Array
+    keep: jax.Array
+
+
+def keep_mask(
+    key: jax.Array, shape: tuple[int, ...], rate: jax.typing.ArrayLike, *, bits: int, shared: tuple[int, ...] = ()
+) -> KeepMask:
+    """Draws which elements of an array survive.
+
+    Args:
+      key: PRNG key, typed or legacy, of any implementation; consumed.
+      shape: Shape of the array.
+      rate: Probability of dropping, clipped to [0, 1] and rounded to a multiple of `2**-bits`; broadcasts against
+        `shape`.
+      bits: Random bits for each element: 8, 16 or 32.
+      shared: Non-negative axes along which all elements share one decision.
+
+    Returns:
+      A `KeepMask` whose mask has `shape`, except for size 1 along `shared`.
+    """
+    rate = lax.stop_gradient(jnp.asarray(rate, jnp.float32))
+    rate = rate.reshape(_checks.rate_shape("rate", rate.shape, shape, shared))
+    levels = jnp.round(jnp.clip(rate, 0.0, 1.0) * np.float32(2**bits))
+    # A NaN rate keeps everything here and gives a NaN probability, so that it shows in the output.
+    cutoff = jnp.fmax(levels, np.float32(0)).astype(jnp.uint32)
+    drawn = random_uints(key, tuple(1 if axis in shared else size for axis, size in enumerate(shape)), bits)
+    # The second condition is for bits=32, where the cutoff of rate 1 is beyond the largest uint32.
+    mask = (drawn >= cutoff) & ~(levels >= np.float32(2**bits))
+    return KeepMask(mask, (np.float32(2**bits) - levels) / np.float32(2**bits))
+
+
+def inverse_keep(keep: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """Returns `1 / keep`, and a finite number where nothing is kept, so that gradients stay finite at rate 1."""
+    # 2**-32 is below every positive probability, so this changes nothing but 0.
+    return 1 / jnp.maximum(keep, np.float32(2**-32)).astype(dtype)
+
+
+def redraw(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Makes the backward pass of `fn(key, ...)` draw the noise again, from the key, instead of storing it.
+
+    `jax.checkpoint` is what allows this together with jvp, vmap and second derivatives: `jax.custom_vjp` forbids
+    forward mode, and `jax.custom_derivatives.linear_call` has no batching rule.
+    """
+    checkpointed = jax.checkpoint(fn)
+
+    @functools.wraps(fn)
+    def drawn(key: jax.Array, *args: jax.Array) -> jax.Array:
+        if _is_typed(key):
+            # Draws nothing: it tells jax_debug_key_reuse that the key is used up, which reading its data does not.
+            jax.random.bits(key, (0,))
+        return checkpointed(key, *args)
+
+    return drawn
+
+
+def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array:
+    """Draws integers that are uniform on `[0, 2**bits)`.
+
+    Returns:
+      A uint32 array of shape `shape`.
+    """
+    if not shape:
+        return random_uints(key, (1,), bits).reshape(())
+    per_block = 64 // bits
+    # Packing needs an axis with more than one element; most often that is the last.
+    axis = max((a for a, size in enumerate(shape) if size > 1), default=len(shape) - 1)
+    width = max(1, math.ceil(shape[axis] / per_block))
+    if math.prod(shape) // max(1, shape[axis]) > 2**32 or shape[axis] > 2**32:
+        raise ValueError(f"shape must have at most 2**32 elements beside and along axis {axis}, got {shape}.")
+    elementwise = functools.partial(_elementwise, shape=shape, bits=bits, axis=axis, width=width)
+    packed = functools.partial(_packed, shape=shape, bits=bits, axis=axis, width=width)
+    # The same integers, by two programs. XLA's CPU backend fuses the generator into whatever reads the mask, and
+    # vectorises it best when it is purely elementwise: nothing is stored. An accelerator's integer units would then
+    # limit the speed, so there a block is computed once and unpacked.
+    return lax.platform_dependent(*_key_words(key), cpu=elementwise, default=packed)
+
+
+def _elementwise(k0, k1, *, shape: tuple[int, ...], bits: int, axis: int, width: int) -> jax.Array:
+    """Computes for each element the block that it belongs to."""
+    column = lax.broadcasted_iota(jnp.uint32, shape, axis)
+    segment = column // np.uint32(width)
+    w0, w1 = threefry2x32(k0, k1, _rows(shape, axis), column - segment * np.uint32(width))
+    per_word = np.uint32(32 // bits)
+    word = jnp.where(segment < per_word, w0, w1)
+    return (word >> (segment % per_word * np.uint32(bits))) & np.uint32(2**bits - 1)
+
+
+def _packed(k0, k1, *, shape: tuple[int, ...], bits: int, axis: int, width: int) -> jax.Array:
+    """Computes each block once and lays its parts out as segments of `axis`."""
+    blocks = (*shape[:axis], width, *shape[axis + 1 :])
+    column = lax.broadcasted_iota(jnp.uint32, blocks, axis)
+    # Without the barrier XLA would compute a block again for every segment.
+    words = lax.optimization_barrier(threefry2x32(k0, k1, _rows(blocks, axis), column))
+    segments = [(word >> np.uint32(shift)) & np.uint32(2**bits - 1) for word in words for shift in range(0, 32, bits)]
+    used = segments[: math.ceil(shape[axis] / width)]
+    return lax.slice_in_dim(jnp.concatenate(used, axis), 0, shape[axis], axis=axis) if used else column[:0]
+
+
+def _rows(shape: tuple[int, ...], axis: int) -> jax.Array:
+    """Numbers the positions along all axes but `axis`, as if they were one."""
+    row = jnp.zeros(shape, jnp.uint32)
+    stride = 1
+    for other in reversed(range(len(shape))):
+        if other != axis:
+            row += lax.broadcasted_iota(jnp.uint32, shape, other) * np.uint32(stride % 2**32)
+            stride *= shape[other]
+    return row
+
+
+def _key_words(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Hashes a key of any implementation (one, two or four words) to two words."""
+    words = jax.random.key_data(key) if _is_typed(key) else key
+    words = jnp.pad(words, (0, words.size % 2))
+    k0, k1 = _DOMAIN
+    for first in range(0, words.size, 2):
+        k0, k1 = threefry2x32(k0, k1, words[first], words[first + 1])
+    return k0, k1
+
+
+def _is_typed(key: jax.Array) -> bool:
+    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+def threefry2x32(k0, k1, x0, x1):
+    """Encrypts the counter (x0, x1) under the key (k0, k1), all uint32, in 20 rounds.
+
+    jax.random's own generator runs as a rolled loop on CPU; written out, it fuses with what surrounds it.
+    """
+    keys = (k0, k1, k0 ^ k1 ^ _PARITY)
+    x0, x1 = x0 + keys[0], x1 + keys[1]
+    for injection in range(1, 6):
+        for rotation in _ROTATIONS[(injection - 1) % 2]:
+            x0 = x0 + x1
+            x1 = x0 ^ ((x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation)))
+        x0 = x0 + keys[injection % 3]
+        x1 = x1 + keys[(injection + 1) % 3] + np.uint32(injection)
+    return x0, x1

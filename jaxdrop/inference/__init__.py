@@ -1,0 +1,6 @@
+"""Predicting under noise."""
+
+from jaxdrop.inference.monte_carlo import ClassPrediction as ClassPrediction
+from jaxdrop.inference.monte_carlo import Prediction as Prediction
+from jaxdrop.inference.monte_carlo import monte_carlo as monte_carlo
+from jaxdrop.inference.sampler import Sampler as Sampler

@@ -1,0 +1,106 @@
+"""A model, its parameters and its inputs as one function of a key."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.extend import core
+
+
+@jax.tree_util.register_pytree_node_class
+class Sampler:
+    """A function from a PRNG key to one draw of a model's outputs.
+
+    It is a pytree whose leaves are the arrays that the model reads. Two samplers of the same model on inputs of the
+    same shapes therefore share one compiled program: predicting batch after batch compiles once.
+
+    Attributes:
+      apply: Hashable function `(arrays, key) -> outputs`; what does not change between batches.
+      arrays: Pytree of arrays; what does.
+    """
+
+    def __init__(self, apply: Hashable, arrays: Any):
+        self.apply = apply
+        self.arrays = arrays
+
+    def __call__(self, key: jax.Array) -> Any:
+        """Draws the outputs once.
+
+        Raises:
+          ValueError: If the outputs do not depend on the key, so that every draw would be the same.
+        """
+        return _draw(self, key)
+
+    def tree_flatten(self):
+        return (self.arrays,), self.apply
+
+    @classmethod
+    def tree_unflatten(cls, apply, children):
+        return cls(apply, *children)
+
+
+@jax.jit
+def _draw(sampler: Sampler, key: jax.Array) -> Any:
+    apply: Callable[[Any, jax.Array], Any] = sampler.apply  # pyright: ignore[reportAssignmentType]
+    jaxpr, shapes = jax.make_jaxpr(lambda key: apply(sampler.arrays, key), return_shape=True)(key)
+    if not _reads(jaxpr.jaxpr, jaxpr.jaxpr.invars[0]):
+        raise ValueError(
+            "model must have a stochastic layer that runs with a rate other than 0, got one whose outputs do not"
+            " depend on the key: every sample would be the same. Are all rates 0, or does the model skip its dropout"
+            " layers unless it is called with, say, train=True?"
+        )
+    return jax.tree.unflatten(jax.tree.structure(shapes), core.jaxpr_as_fun(jaxpr)(key))
+
+
+def _reads(jaxpr: core.Jaxpr, variable: core.Var) -> bool:
+    """Whether the results of `jaxpr` depend on one of its inputs, taking each equation to read all that it is given."""
+    live = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+    for equation in reversed(jaxpr.eqns):
+        if not live.isdisjoint(equation.outvars):
+            live.update(v for v in equation.invars if isinstance(v, core.Var))
+    return variable in live
+
+
+class Static(NamedTuple):
+    """A value that `jax.jit` compares, by equality where it is hashable and else by identity."""
+
+    value: Any
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self.value)
+        except TypeError:
+            return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Static):
+            return NotImplemented
+        if self.value is other.value:
+            return True
+        try:
+            return hash(self.value) == hash(other.value) and bool(self.value == other.value)
+        except TypeError:
+            return False
+
+
+class Arguments(NamedTuple):
+    """The parts of call arguments that are not arrays, such as `train=False`, and the structure of the whole."""
+
+    structure: Hashable
+    rest: Static
+
+    def merge(self, arrays: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Puts arrays and the rest together again: `(args, kwargs)`."""
+        given = iter(arrays)
+        leaves = [next(given) if is_array else leaf for is_array, leaf in self.rest.value]
+        return jax.tree.unflatten(self.structure, leaves)  # pyright: ignore[reportArgumentType]
+
+
+def split_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Arguments]:
+    """Splits call arguments into the arrays in them, which may be traced, and the rest, which may not."""
+    leaves, structure = jax.tree.flatten((args, kwargs))
+    is_array = [isinstance(leaf, jax.Array | np.ndarray | np.generic) for leaf in leaves]
+    arrays = [leaf for leaf, yes in zip(leaves, is_array, strict=True) if yes]
+    rest = tuple((yes, None if yes else leaf) for leaf, yes in zip(leaves, is_array, strict=True))
+    return arrays, Arguments(structure, Static(rest))

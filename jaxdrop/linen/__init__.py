@@ -1,0 +1,4 @@
+"""Dropout layers for flax.linen, and Monte-Carlo samples of linen models."""
+
+from jaxdrop.linen.dropout import Dropout as Dropout
+from jaxdrop.linen.sampler import sampler as sampler

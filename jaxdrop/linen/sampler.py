@@ -1,0 +1,92 @@
+"""Monte-Carlo samples of a linen model."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+
+from jaxdrop.inference import Sampler
+from jaxdrop.inference.sampler import Arguments, Static, split_arguments
+
+# Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
+_FORCED = (
+    (nn.Dropout, "deterministic", False, "rng"),
+    (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
+    (nn.BatchNorm, "use_running_average", True, ""),
+)
+
+
+def sampler(
+    model: nn.Module, variables: Mapping[str, Any], *args: Any, method: Callable[..., Any] | str | None = None, **kwargs
+) -> Sampler:
+    """Turns a linen model into a function from a key to outputs, in which every dropout layer is on.
+
+    Every `flax.linen.Dropout`, jaxdrop layer and attention dropout runs its noise, however deep it is and whatever the
+    model passes to it as `deterministic`. Nothing else changes: batch normalisation uses its stored statistics, no
+    variable is updated. Call the model as for evaluation (`train=False`, say).
+
+    The noise is that of `model.apply(..., rngs={'dropout': key})`. RNG streams by any other name are seeded as well.
+
+    Args:
+      model: The model.
+      variables: Its variables, as `model.init` returns them.
+      *args: Arguments of the call; arrays may differ from call to call without compiling again.
+      method: Method to call, as in `model.apply`.
+      **kwargs: Keyword arguments of the call.
+
+    Returns:
+      A function from a key to the model's outputs, for `jaxdrop.monte_carlo` or to be called as it is. It raises
+      ValueError where no stochastic layer ran.
+
+    Examples:
+      >>> model = nn.Sequential([nn.Dense(4), nn.Dropout(0.5, deterministic=True)])
+      >>> x = jnp.ones((2, 3))
+      >>> sample = jaxdrop.linen.sampler(model, model.init(jax.random.key(0), x), x)
+      >>> jaxdrop.monte_carlo(sample, jax.random.key(1), num_samples=10).mean.shape
+      (2, 4)
+    """
+    arrays, arguments = split_arguments(args, kwargs)
+    return Sampler(_Apply(Static(model), Static(method), arguments), (variables, arrays))
+
+
+class _Apply(NamedTuple):
+    model: Static
+    method: Static
+    arguments: Arguments
+
+    def __call__(self, arrays: tuple[Any, list[Any]], key: jax.Array) -> Any:
+        variables, inputs = arrays
+        args, kwargs = self.arguments.merge(inputs)
+        # Linen falls back on 'params' for a stream that it does not find.
+        rngs = {"dropout": key, "params": jax.random.fold_in(key, 1)}
+        with nn.intercept_methods(_force):
+            return self.model.value.apply(variables, *args, rngs=rngs, method=self.method.value, **kwargs)
+
+
+def _force(next_fun: Callable[..., Any], args, kwargs, context: nn.module.InterceptorContext) -> Any:
+    """Interceptor that calls the layers in `_FORCED` with their flag forced."""
+    for layer, flag, value, rng in _FORCED:
+        if isinstance(context.module, layer) and context.method_name == "__call__":
+            bound = inspect.signature(type(context.module).__call__).bind(context.module, *args, **kwargs)
+            bound.arguments[flag] = value
+            bound.arguments.pop(rng, None)
+            with _unset(context.module, flag):
+                return next_fun(*bound.args[1:], **bound.kwargs)
+    return next_fun(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _unset(module: nn.Module, flag: str) -> Iterator[None]:
+    """Sets a field to None for a while: linen refuses a flag that is given both as a field and in the call.
+
+    The module is `apply`'s own copy, and frozen.
+    """
+    before = getattr(module, flag)
+    object.__setattr__(module, flag, None)
+    try:
+        yield
+    finally:
+        object.__setattr__(module, flag, before)

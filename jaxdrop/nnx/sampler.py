@@ -1,0 +1,96 @@
+"""Monte-Carlo samples of an nnx model."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx import rnglib
+
+from jaxdrop.inference import Sampler
+from jaxdrop.inference.sampler import Arguments, Static, split_arguments
+
+_FORCED = (
+    (nnx.Dropout, {"deterministic": False, "rngs": None}),
+    (nnx.MultiHeadAttention, {"deterministic": False, "rngs": None}),
+    (nnx.BatchNorm, {"use_running_average": True}),
+)
+
+
+def sampler(
+    model: Callable[..., Any], *args: Any, method: Callable[..., Any] | str | None = None, **kwargs: Any
+) -> Sampler:
+    """Turns an nnx model into a function from a key to outputs, in which every dropout layer is on.
+
+    Every `flax.nnx.Dropout`, jaxdrop layer and attention dropout runs its noise, however deep it is and whatever the
+    model passes to it as `deterministic` or `rngs`. Nothing else changes: batch normalisation uses its stored
+    statistics, and the model given here stays as it is, its RNG streams included. Each draw works on a copy, all of
+    whose RNG streams are seeded from the key, so that `jax.vmap` over keys gives different samples.
+
+    Args:
+      model: The model, an `nnx.Module`.
+      *args: Arguments of the call; arrays may differ from call to call without compiling again.
+      method: Method to call, as a name or as a function of the model, or None for `__call__`.
+      **kwargs: Keyword arguments of the call.
+
+    Returns:
+      A function from a key to the model's outputs, for `jaxdrop.monte_carlo` or to be called as it is. It raises
+      ValueError where no stochastic layer ran. It holds the model's state as it is now: make a new one after training.
+
+    Examples:
+      >>> rngs = nnx.Rngs(0)
+      >>> model = nnx.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.Dropout(0.5, rngs=rngs))
+      >>> model.eval()
+      >>> sample = jaxdrop.nnx.sampler(model, jnp.ones((2, 3)))
+      >>> jaxdrop.monte_carlo(sample, jax.random.key(1), num_samples=10).mean.shape
+      (2, 4)
+    """
+    graph, state = nnx.split(model)
+    arrays, arguments = split_arguments(args, kwargs)
+    return Sampler(_Apply(graph, Static(method), arguments), (state, arrays))
+
+
+class _Apply(NamedTuple):
+    graph: nnx.GraphDef
+    method: Static
+    arguments: Arguments
+
+    def __call__(self, arrays: tuple[Any, list[Any]], key: jax.Array) -> Any:
+        state, inputs = arrays
+        args, kwargs = self.arguments.merge(inputs)
+        model = nnx.merge(self.graph, state, copy=True)
+        _make_stochastic(model, key)
+        method = self.method.value
+        if isinstance(method, str):
+            return getattr(model, method)(*args, **kwargs)
+        return type(model).__call__(model, *args, **kwargs) if method is None else method(model, *args, **kwargs)
+
+
+def _make_stochastic(model: Any, key: jax.Array) -> None:
+    """Forces the flags of the layers in `_FORCED` and seeds every RNG stream, in place."""
+    nodes = [node for _, node in nnx.iter_graph(model)]
+    for node in nodes:
+        for layer, flags in _FORCED:
+            if isinstance(node, layer):
+                if getattr(node, "rngs", ...) is None:  # every call would have brought its own
+                    node.rngs = nnx.data(rnglib.RngStream(key, tag="dropout"))  # pyright: ignore[reportAttributeAccessIssue]
+                # A call's own argument takes precedence over an attribute, so it is the call that must change.
+                object.__setattr__(node, "__class__", _forcing(type(node), tuple(flags.items())))
+    streams = [node for _, node in nnx.iter_graph(model) if isinstance(node, rnglib.RngStream)]
+    for number, stream in enumerate(streams):
+        seed = jax.random.fold_in(key, number)
+        shape = stream.key.shape  # not () in layers that were made under nnx.vmap
+        stream.key.set_value(jax.random.split(seed, shape) if shape else seed)
+        stream.count.set_value(jnp.zeros(shape, jnp.uint32))
+
+
+@functools.cache
+def _forcing(layer: type, flags: tuple[tuple[str, Any], ...]) -> type:
+    """Returns a subclass whose call ignores what it is given for `flags`."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        return layer.__call__(self, *args, **{**kwargs, **dict(flags)})
+
+    return type(layer.__name__, (layer,), {"__call__": call})
