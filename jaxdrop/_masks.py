@@ -28,7 +28,7 @@ from jaxdrop import _checks
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 # Separates our streams from those that jax.random draws from the same key: the bytes of "jaxd" and "rop\0".
-_DOMAIN = (np.uint32(0x6A617864), np.uint32(0x726F7000))
+_DOMAIN = (0x6A617864, 0x726F7000)
 
 
 class KeepMask(NamedTuple):
@@ -103,22 +103,37 @@ def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array
     """
     if not shape:
         return random_uints(key, (1,), bits).reshape(())
-    per_block = 64 // bits
-    # Packing needs an axis with more than one element; most often that is the last.
-    axis = max((a for a, size in enumerate(shape) if size > 1), default=len(shape) - 1)
-    width = max(1, math.ceil(shape[axis] / per_block))
-    if math.prod(shape) // max(1, shape[axis]) > 2**32 or shape[axis] > 2**32:
-        raise ValueError(f"shape must have at most 2**32 elements beside and along axis {axis}, got {shape}.")
-    elementwise = functools.partial(_elementwise, shape=shape, bits=bits, axis=axis, width=width)
-    packed = functools.partial(_packed, shape=shape, bits=bits, axis=axis, width=width)
+    layout = _layout(shape, bits)
     # The same integers, by two programs. XLA's CPU backend fuses the generator into whatever reads the mask, and
     # vectorises it best when it is purely elementwise: nothing is stored. An accelerator's integer units would then
     # limit the speed, so there a block is computed once and unpacked.
-    return lax.platform_dependent(*_key_words(key), cpu=elementwise, default=packed)
+    return lax.platform_dependent(
+        *_key_words(key),
+        cpu=functools.partial(_elementwise, layout=layout),
+        default=functools.partial(_packed, layout=layout),
+    )
 
 
-def _elementwise(k0, k1, *, shape: tuple[int, ...], bits: int, axis: int, width: int) -> jax.Array:
+class _Layout(NamedTuple):
+    """How the elements of an array share blocks: `64 // bits` of them, `width` apart along `axis`."""
+
+    shape: tuple[int, ...]
+    bits: int
+    axis: int
+    width: int
+
+
+def _layout(shape: tuple[int, ...], bits: int) -> _Layout:
+    # Packing needs an axis with more than one element; most often that is the last.
+    axis = max((axis for axis, size in enumerate(shape) if size > 1), default=len(shape) - 1)
+    if max(math.prod(shape) // max(1, shape[axis]), shape[axis]) > 2**32:
+        raise ValueError(f"shape must have at most 2**32 elements along axis {axis} and as many beside, got {shape}.")
+    return _Layout(shape, bits, axis, max(1, math.ceil(shape[axis] * bits / 64)))
+
+
+def _elementwise(k0: jax.Array, k1: jax.Array, layout: _Layout) -> jax.Array:
     """Computes for each element the block that it belongs to."""
+    shape, bits, axis, width = layout
     column = lax.broadcasted_iota(jnp.uint32, shape, axis)
     segment = column // np.uint32(width)
     w0, w1 = threefry2x32(k0, k1, _rows(shape, axis), column - segment * np.uint32(width))
@@ -127,15 +142,16 @@ def _elementwise(k0, k1, *, shape: tuple[int, ...], bits: int, axis: int, width:
     return (word >> (segment % per_word * np.uint32(bits))) & np.uint32(2**bits - 1)
 
 
-def _packed(k0, k1, *, shape: tuple[int, ...], bits: int, axis: int, width: int) -> jax.Array:
+def _packed(k0: jax.Array, k1: jax.Array, layout: _Layout) -> jax.Array:
     """Computes each block once and lays its parts out as segments of `axis`."""
+    shape, bits, axis, width = layout
     blocks = (*shape[:axis], width, *shape[axis + 1 :])
     column = lax.broadcasted_iota(jnp.uint32, blocks, axis)
     # Without the barrier XLA would compute a block again for every segment.
     words = lax.optimization_barrier(threefry2x32(k0, k1, _rows(blocks, axis), column))
     segments = [(word >> np.uint32(shift)) & np.uint32(2**bits - 1) for word in words for shift in range(0, 32, bits)]
-    used = segments[: math.ceil(shape[axis] / width)]
-    return lax.slice_in_dim(jnp.concatenate(used, axis), 0, shape[axis], axis=axis) if used else column[:0]
+    used = segments[: max(1, math.ceil(shape[axis] / width))]
+    return lax.slice_in_dim(jnp.concatenate(used, axis), 0, shape[axis], axis=axis)
 
 
 def _rows(shape: tuple[int, ...], axis: int) -> jax.Array:
@@ -153,7 +169,7 @@ def _key_words(key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Hashes a key of any implementation (one, two or four words) to two words."""
     words = jax.random.key_data(key) if _is_typed(key) else key
     words = jnp.pad(words, (0, words.size % 2))
-    k0, k1 = _DOMAIN
+    k0, k1 = jnp.asarray(_DOMAIN, jnp.uint32)
     for first in range(0, words.size, 2):
         k0, k1 = threefry2x32(k0, k1, words[first], words[first + 1])
     return k0, k1

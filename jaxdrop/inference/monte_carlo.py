@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
+from jax.extend import core
 
 Outputs = Literal["values", "logits", "probabilities"]
 
@@ -115,6 +116,7 @@ def monte_carlo(
 
     Raises:
       ValueError: If `num_samples` or `chunk_size` is below 1, or `outputs` is none of the three.
+      TypeError: If `sample` gives complex outputs.
 
     Examples:
       >>> sample = lambda key: jaxdrop.dropout(key, jnp.ones((2, 3)), 0.5)
@@ -159,32 +161,32 @@ class _Running(NamedTuple):
 @functools.partial(jax.jit, static_argnums=2)
 def _run(sample, key: jax.Array, plan: _Plan) -> Prediction | ClassPrediction:
     num_chunks, step = _chunks(sample, key, plan)
-    running, samples = lax.scan(step, _start(sample, key, plan), jnp.arange(num_chunks))
+    running, samples = lax.scan(step, _start(sample, key, plan), length=num_chunks)
     return _finish(running, samples, plan)
 
 
 def _with_progress(sample, key: jax.Array, plan: _Plan) -> Prediction | ClassPrediction:
     from tqdm import tqdm
 
-    step = jax.jit(lambda sample, key, running, index: _chunks(sample, key, plan)[1](running, index))
+    step = jax.jit(lambda sample, key, running: _chunks(sample, key, plan)[1](running))
     num_chunks, _ = _chunks(sample, key, plan)
     running, samples = _start(sample, key, plan), []
     with tqdm(total=plan.num_samples, unit="sample") as bar:
-        for index in range(num_chunks):
-            running, chunk = jax.block_until_ready(step(sample, key, running, jnp.asarray(index)))
+        for _ in range(num_chunks):
+            running, chunk = jax.block_until_ready(step(sample, key, running))
             samples.append(chunk)
             bar.update(int(running.drawn) - bar.n)
     return _finish(running, jax.tree.map(lambda *s: jnp.stack(s), *samples), plan)
 
 
-def _chunks(sample, key: jax.Array, plan: _Plan) -> tuple[int, Callable[[_Running, jax.Array], tuple[_Running, Any]]]:
+def _chunks(sample, key: jax.Array, plan: _Plan) -> tuple[int, Callable[..., tuple[_Running, Any]]]:
     """Returns the number of chunks, and the function that draws one and adds it to the running statistics."""
     chunk_size = _default_chunk_size(sample, key) if plan.chunk_size is None else plan.chunk_size
     num_chunks = math.ceil(plan.num_samples / chunk_size)
     chunk_size = math.ceil(plan.num_samples / num_chunks)  # the last chunk then wastes as few draws as can be
 
-    def step(running: _Running, index: jax.Array) -> tuple[_Running, Any]:
-        numbers = index * chunk_size + jnp.arange(chunk_size)
+    def step(running: _Running, _: None = None) -> tuple[_Running, Any]:
+        numbers = running.drawn + jnp.arange(chunk_size)
         # One by one: under vmap, fold_in of an 'unsafe_rbg' key would give every sample the same key.
         keys = lax.map(lambda number: jax.random.fold_in(key, number), numbers)
         drawn = jax.tree.map(lambda leaf: leaf[None], sample(keys[0])) if chunk_size == 1 else jax.vmap(sample)(keys)
@@ -201,12 +203,18 @@ class _Drawn(NamedTuple):
 
 def _read(drawn: Any, outputs: Outputs) -> _Drawn:
     """Converts raw outputs to what the statistics are taken of: values, or class probabilities and their entropies."""
-    values = jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), drawn)
+    values = jax.tree.map(_to_float, drawn)
     if outputs == "values":
         return _Drawn(values)
     if outputs == "logits":
         values = jax.tree.map(jax.nn.softmax, values)
     return _Drawn(values, jax.tree.map(_entropy, values))
+
+
+def _to_float(leaf: jax.Array) -> jax.Array:
+    if jnp.iscomplexobj(leaf):
+        raise TypeError(f"sample must give real outputs, got dtype {leaf.dtype}.")
+    return leaf.astype(jnp.float64 if leaf.dtype == jnp.float64 else jnp.float32)
 
 
 def _entropy(probabilities: jax.Array) -> jax.Array:
@@ -236,7 +244,7 @@ def _update(running: _Running, drawn: _Drawn, valid: jax.Array) -> _Running:
     means = jax.tree.map(chunk_mean, drawn)
 
     def deviations(old_deviations, old_mean, mean, leaf) -> jax.Array:
-        within = jnp.where(select(leaf), jnp.square(leaf - mean), 0).sum(0)
+        within = jnp.where(select(leaf), jnp.square(leaf - mean[None]), 0).sum(0)
         weight = running.drawn.astype(leaf.dtype) * added.astype(leaf.dtype) / count.astype(leaf.dtype)
         return old_deviations + within + weight * jnp.square(mean - old_mean)
 
@@ -268,7 +276,31 @@ def _finish(running: _Running, samples: Any, plan: _Plan) -> Prediction | ClassP
 
 
 def _default_chunk_size(sample, key: jax.Array) -> int:
-    return 1
+    """Returns how many draws to make at once.
+
+    Large models are fastest one draw at a time, when an activation still fits the cache; small ones need several to pay
+    for the loop. On 2 cores, with 1, 4, 32 and 100 draws at once, 100 draws took: 784-1024-1024-10 on 1000 inputs 1.22,
+    1.27, 1.42 and 1.61 s; 64-256-256-10 on 360 inputs 45, 39, 42 and 65 ms; 784-512-10 on one input (1000 draws) 4.2,
+    2.1, 1.3 and 1.5 ms. An accelerator needs more work at once to be busy; its number is not measured yet.
+    """
+    elements = 2**19 if jax.default_backend() == "cpu" else 2**24
+    largest = _largest_array(jax.make_jaxpr(sample)(key).jaxpr)
+    return max(1, min(32, elements // max(1, largest)))
+
+
+def _largest_array(jaxpr: core.Jaxpr) -> int:
+    """Returns the number of elements of the largest array that a program computes."""
+    largest = 0
+    for equation in jaxpr.eqns:
+        sizes = [math.prod(v.aval.shape) for v in equation.outvars]  # pyright: ignore[reportAttributeAccessIssue]
+        inner = [p for p in jax.tree.leaves(equation.params, is_leaf=_is_jaxpr) if _is_jaxpr(p)]
+        sizes += [_largest_array(p.jaxpr if isinstance(p, core.ClosedJaxpr) else p) for p in inner]
+        largest = max(largest, *sizes, 0)
+    return largest
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
 
 
 def _is_pytree(sample: Any) -> bool:

@@ -1,0 +1,156 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdrop
+
+
+class Everything(nn.Module):
+    """Each kind of noise that flax has, all switched off by the model itself, and batch normalisation."""
+
+    noisy: str = "all"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        on = lambda name: 0.5 if self.noisy in ("all", name) else 0.0  # noqa: E731
+        x = nn.BatchNorm(use_running_average=not train)(nn.Dense(8)(x))
+        x = nn.Dropout(on("call"))(x, deterministic=True)
+        x = nn.Dropout(on("positional"))(x, True)
+        x = nn.Dropout(on("field"), deterministic=True)(x)
+        x = nn.Dropout(on("key"), deterministic=True)(x, rng=jax.random.key(0))
+        x = jaxdrop.linen.Dropout(on("ours"), deterministic=not train, rng_collection="other")(x)
+        x = nn.MultiHeadDotProductAttention(2, dropout_rate=on("attention"), deterministic=True)(x[None])[0]
+        x = nn.remat(Inner)(on("deep"))(x)
+        return {"mean": nn.Dense(3)(x), "hidden": x}
+
+
+class Inner(nn.Module):
+    rate: float
+
+    def setup(self):
+        self.block = nn.Sequential([nn.Dense(8), nn.Dropout(self.rate, deterministic=True)])
+
+    def __call__(self, x):
+        return self.block(x)
+
+
+NOISES = ["call", "positional", "field", "key", "ours", "attention", "deep"]
+
+
+@pytest.fixture(scope="module")
+def x():
+    return jax.random.normal(jax.random.key(1), (5, 4))
+
+
+@pytest.fixture(scope="module")
+def variables(x):
+    return Everything().init(jax.random.key(0), x)
+
+
+@pytest.mark.parametrize("noisy", NOISES)
+def test_every_dropout_is_on(noisy, x, variables, getkey):
+    model = Everything(noisy)
+    sample = jaxdrop.linen.sampler(model, variables, x)
+    first, again, second = sample(key := getkey()), sample(key), sample(getkey())
+    np.testing.assert_array_equal(first["mean"], again["mean"])
+    assert not np.array_equal(first["mean"], second["mean"])
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_batch_statistics_and_variables_stay(train, x, variables, getkey):
+    """Even when the model is called as for training."""
+    before = jax.tree.map(np.array, variables)
+    sample = jaxdrop.linen.sampler(Everything("ours"), variables, x, train=train)
+    many = jaxdrop.linen.sampler(Everything("ours"), variables, jnp.concatenate([x, 100 * x]), train=train)
+    key = getkey()
+    alone = sample(key)["hidden"]
+    # The noise has the shape of the batch: make it certain that the rest does not depend on the other rows.
+    quiet = Everything("none").apply(variables, x)["hidden"]
+    assert alone.shape == quiet.shape
+    statistics = variables["batch_stats"]["BatchNorm_0"]
+    shifted = {**variables, "batch_stats": {"BatchNorm_0": jax.tree.map(lambda s: s + 1, statistics)}}
+    moved = jaxdrop.linen.sampler(Everything("ours"), shifted, x, train=train)(key)["hidden"]
+    assert not np.allclose(moved, alone), "the stored statistics are not used"
+    assert np.isfinite(many(key)["hidden"]).all()
+    jax.tree.map(np.testing.assert_array_equal, before, variables)
+
+
+def test_agrees_with_apply(getkey):
+    model = nn.Sequential([nn.Dense(6), nn.Dropout(0.5, deterministic=False), nn.Dense(2)])
+    x, key = jnp.ones((3, 4)), getkey()
+    variables = model.init({"params": getkey(), "dropout": getkey()}, x)
+    expected = model.apply(variables, x, rngs={"dropout": key})
+    np.testing.assert_allclose(jaxdrop.linen.sampler(model, variables, x)(key), expected, rtol=1e-6)
+
+
+def test_the_model_works_as_before(x, variables, getkey):
+    model = Everything()
+    before = model.apply(variables, x)["mean"]
+    jaxdrop.linen.sampler(model, variables, x)(getkey())
+    np.testing.assert_array_equal(model.apply(variables, x)["mean"], before)
+
+
+def test_under_nn_scan_over_layers(getkey):
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            return nn.Dropout(0.5, deterministic=True)(nn.Dense(8)(x)), None
+
+    stack = nn.scan(Block, length=3, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True})()
+    x = jnp.ones((2, 8))
+    variables = stack.init(getkey(), x, None)
+    sample = jaxdrop.linen.sampler(stack, variables, x, None)
+    assert not np.array_equal(sample(getkey())[0], sample(getkey())[0])
+
+
+def test_another_method_and_arguments_that_are_not_arrays(getkey):
+    class Model(nn.Module):
+        def setup(self):
+            self.drop = nn.Dropout(0.5)
+
+        def encode(self, x, scale, *, double=False):
+            return self.drop(x, deterministic=True) * scale * (2 if double else 1)
+
+    sample = jaxdrop.linen.sampler(Model(), {}, jnp.ones(9), 3, double=True, method="encode")
+    assert set(np.unique(sample(getkey()))) == {0, 12}
+    sample = jaxdrop.linen.sampler(Model(), {}, jnp.ones(9), 3, method=Model.encode)
+    assert set(np.unique(sample(getkey()))) == {0, 6}
+
+
+class _Deterministic(nn.Module):
+    rate: float | None
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Dense(3)(x)
+        if self.rate is not None and (train or self.rate == 0):
+            x = nn.Dropout(self.rate, deterministic=not train)(x)
+        return x
+
+
+@pytest.mark.parametrize("rate", [None, 0.0, 0.5], ids=["no layer", "rate 0", "layer skipped"])
+def test_a_model_without_noise_raises(rate, getkey):
+    model, x = _Deterministic(rate), jnp.ones((2, 3))
+    sample = jaxdrop.linen.sampler(model, model.init(getkey(), x), x)
+    with pytest.raises(ValueError, match="model must have a stochastic layer that runs with a rate other than 0"):
+        sample(getkey())
+    with pytest.raises(ValueError, match="model must have a stochastic layer"):
+        jaxdrop.monte_carlo(sample, getkey())
+
+
+def test_a_rate_that_is_traced(getkey):
+    class Model(nn.Module):
+        rate: float
+
+        @nn.compact
+        def __call__(self, x):
+            return jaxdrop.linen.Dropout(self.rate, deterministic=True)(x)
+
+    @jax.jit
+    def spread(rate, key):
+        return jaxdrop.monte_carlo(jaxdrop.linen.sampler(Model(rate), {}, jnp.ones(50)), key, 50).variance.mean()
+
+    low, high = (spread(jnp.asarray(rate), getkey()) for rate in (0.1, 0.9))
+    assert low < high

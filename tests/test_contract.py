@@ -1,0 +1,350 @@
+"""One table of all methods against one list of promises; a new method joins by a row in METHODS."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jaxdrop
+from tests.statistical import assert_frequency, assert_moments
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What the table needs to know of a method.
+
+    Attributes:
+      name: Its row.
+      function: `(key, x, rate) -> y`.
+      linen: `(rate) -> nn.Module` that applies it, given `deterministic=False` in the call.
+      nnx: `(rate, rngs) -> nnx.Module` that applies it.
+      variance: `(x, rate) -> array`: the variance of an output entry; its mean is the input.
+      drops: `(y) -> array` of independent indicators of what was dropped, each with the chance `rate`, for an input of
+        shape SHAPE without zeros.
+    """
+
+    name: str
+    function: Callable
+    linen: Callable
+    nnx: Callable
+    variance: Callable
+    drops: Callable
+
+
+SHAPE = (16, 6, 8)
+
+METHODS = [
+    Method(
+        "dropout",
+        jaxdrop.dropout,
+        jaxdrop.linen.Dropout,
+        lambda rate, rngs: jaxdrop.nnx.Dropout(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * rate / (1 - rate),
+        drops=lambda y: y == 0,
+    ),
+    Method(
+        "dropout_broadcast",
+        functools.partial(jaxdrop.dropout, broadcast_dims=(1,)),
+        functools.partial(jaxdrop.linen.Dropout, broadcast_dims=(1,)),
+        lambda rate, rngs: jaxdrop.nnx.Dropout(rate, broadcast_dims=(1,), rngs=rngs),
+        variance=lambda x, rate: np.square(x) * rate / (1 - rate),
+        drops=lambda y: y[:, 0] == 0,
+    ),
+]
+
+pytestmark = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+
+
+@pytest.fixture(scope="module")
+def x() -> jax.Array:
+    return 1 + jax.random.uniform(jax.random.key(17), SHAPE)
+
+
+# 1. Same key, same noise.
+
+
+def test_same_noise_eager_and_jit(method, x, getkey):
+    key = getkey()
+    y = method.function(key, x, 0.3)
+    np.testing.assert_array_equal(y, jax.jit(method.function)(key, x, 0.3))
+    np.testing.assert_array_equal(y, jax.jit(functools.partial(method.function, rate=0.3))(key, x))
+    assert not np.array_equal(y, method.function(getkey(), x, 0.3))
+
+
+def test_same_noise_in_any_vmap_chunk(method, x, getkey):
+    keys = jax.random.split(getkey(), 6)
+    f = functools.partial(method.function, rate=0.3)
+    one_by_one = jnp.stack([f(key, x) for key in keys])
+    np.testing.assert_array_equal(one_by_one, jax.vmap(f, (0, None))(keys, x))
+    np.testing.assert_array_equal(one_by_one[2:5], jax.vmap(f, (0, None))(keys[2:5], x))
+    assert len(np.unique(one_by_one, axis=0)) == 6
+
+
+@pytest.mark.parametrize("spec", [P("a"), P("a", None, "b"), P(None, None, ("a", "b"))], ids=str)
+def test_same_noise_on_any_sharding(method, x, spec, getkey):
+    key = getkey()
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    f = jax.jit(functools.partial(method.function, rate=0.3))
+    sharded = jax.device_put(x, NamedSharding(mesh, spec))
+    y = f(key, sharded)
+    np.testing.assert_array_equal(f(key, x), y)
+    assert y.sharding.is_equivalent_to(sharded.sharding, x.ndim)
+    assert "all-gather" not in f.lower(key, sharded).compile().as_text()
+
+
+def test_noise_differs_per_shard_when_the_key_is_folded(method, x, getkey):
+    mesh = jax.make_mesh((4,), ("a",), devices=jax.devices()[:4], axis_types=(jax.sharding.AxisType.Auto,))
+
+    def shard(key, x):
+        return method.function(jax.random.fold_in(key, jax.lax.axis_index("a")), x, 0.3)
+
+    y = jax.shard_map(shard, mesh=mesh, in_specs=(P(), P("a")), out_specs=P("a"))(getkey(), jnp.ones_like(x))
+    assert len(np.unique(y.reshape(4, -1), axis=0)) == 4
+
+
+# 2. Finite at rates 0 and 1; the identity at 0.
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_finite_value_and_gradient_at_the_ends(method, x, rate, traced, getkey):
+    rate_given = jnp.asarray(rate) if traced else rate
+    y, pullback = jax.vjp(lambda x: method.function(getkey(), x, rate_given), x)
+    (gradient,) = pullback(jnp.ones_like(y))
+    assert np.isfinite(y).all()
+    assert np.isfinite(gradient).all()
+    if rate == 0:
+        np.testing.assert_array_equal(y, x)
+        np.testing.assert_array_equal(gradient, 1)
+
+
+def test_no_gradient_flows_into_the_rate(method, x, getkey):
+    gradient = jax.grad(lambda rate: method.function(getkey(), x, rate).sum())(jnp.asarray(0.3))
+    assert gradient == 0
+
+
+# 3. One compilation serves every traced rate.
+
+
+def test_compiles_once_for_all_traced_rates(method, x, getkey):
+    f = jax.jit(method.function)
+    for rate in (0.0, 0.25, 0.5, 1.0):
+        f(getkey(), x, rate)
+    assert f._cache_size() == 1
+
+
+# 4. dtype in is dtype out, at the right drop frequency.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dtype_and_drop_frequency(method, dtype, rate, getkey):
+    with jax.enable_x64(dtype == "float64"):
+        ones = jnp.ones((200, *SHAPE), dtype)
+        y = jax.vmap(functools.partial(method.function, rate=rate))(jax.random.split(getkey(), len(ones)), ones)
+        assert y.dtype == dtype
+        drops = np.asarray(jax.vmap(method.drops)(y))
+        assert_frequency(drops.sum(), drops.size, rate)
+
+
+# 5. Mean and variance are the paper's.
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_mean_and_variance(method, x, rate, getkey):
+    y = jax.vmap(lambda key: method.function(key, x, rate))(jax.random.split(getkey(), 4000))
+    assert_moments(y, x, method.variance(np.asarray(x, np.float64), rate))
+
+
+# 6. Derivatives.
+
+
+def test_gradient_under_checkpoint_scan_and_vmap(method, x, getkey):
+    keys = jax.random.split(getkey(), 3)
+
+    def loss(x, draw=method.function):
+        for key in keys:
+            x = jnp.sin(draw(key, x, 0.3))
+        return x.sum()
+
+    def scanned(x):
+        return jax.lax.scan(lambda x, key: (jnp.sin(method.function(key, x, 0.3)), None), x, keys)[0].sum()
+
+    gradient = jax.grad(loss)(x)
+    tolerance = {"rtol": 1e-5, "atol": 1e-6}
+    checkpointed = functools.partial(loss, draw=jax.checkpoint(method.function, static_argnums=2))
+    np.testing.assert_allclose(jax.grad(checkpointed)(x), gradient, **tolerance)
+    np.testing.assert_allclose(jax.jit(jax.grad(scanned))(x), gradient, **tolerance)
+    np.testing.assert_allclose(jax.vmap(jax.grad(loss))(jnp.stack([x, x + 1]))[0], gradient, **tolerance)
+
+
+def test_forward_mode_and_second_derivatives(method, getkey):
+    key, x = getkey(), 1 + jax.random.uniform(getkey(), (2, 3, 4))
+
+    def loss(x):
+        return (method.function(key, x, 0.4) ** 3).sum()
+
+    y, tangent = jax.jvp(loss, (x,), (x,))
+    np.testing.assert_allclose(tangent, 3 * y, rtol=1e-5)  # a cubic form
+    product = jax.jvp(jax.grad(loss), (x,), (x,))[1]
+    np.testing.assert_allclose(product, 2 * jax.grad(loss)(x), rtol=1e-5)
+
+
+def test_the_backward_pass_holds_no_mask(method, x, getkey):
+    _, pullback = jax.vjp(lambda x: method.function(getkey(), x, 0.3), x)
+    held = sum(leaf.size for leaf in jax.tree.leaves(pullback))
+    assert held < 10, f"{held} numbers are held for the backward pass of {x.size}"
+
+
+# 7. No key is used twice.
+
+
+def test_uses_its_key_once(method, x, getkey):
+    with jax.debug_key_reuse(True):
+        jax.grad(lambda x: method.function(getkey(), x, 0.3).sum())(x)
+        jax.jit(jax.grad(lambda x, key: method.function(key, x, 0.3).sum()))(x, getkey())
+        jax.hessian(lambda x, key: (method.function(key, x, 0.3) ** 2).sum())(x[:2, :1, :2], getkey())
+        key = getkey()
+        method.function(key, x, 0.3)
+        with pytest.raises(jax.errors.KeyReuseError):
+            method.function(key, x, 0.3)
+
+
+# 8. The modules agree with the function, under every transformation.
+
+
+class _ReturnsItsKey(nn.Module):
+    layer: nn.Module
+
+    @nn.compact
+    def __call__(self, x):
+        key = self.make_rng("dropout")
+        return self.layer(x, deterministic=False, rng=jax.random.clone(key)), key
+
+
+def test_linen_agrees_with_the_function(method, x, getkey):
+    y, key = _ReturnsItsKey(method.linen(0.3)).apply({}, x, rngs={"dropout": getkey()})
+    np.testing.assert_array_equal(y, method.function(key, x, 0.3))
+    np.testing.assert_array_equal(method.linen(0.3).apply({}, x, deterministic=True), x)
+
+
+def test_linen_under_jit_grad_vmap_scan_and_remat(method, x, getkey):
+    class Block(nn.Module):
+        @nn.compact
+        def __call__(self, x, _):
+            return method.linen(0.3)(x, deterministic=False), None
+
+    def stack(block):
+        return nn.scan(block, length=3, split_rngs={"dropout": True})()
+
+    def loss(x, key, model):
+        return (model.apply({}, x, None, rngs={"dropout": key})[0] ** 2).sum()
+
+    key = getkey()
+    plain = jax.grad(loss)(x, key, stack(Block))
+    np.testing.assert_allclose(jax.jit(jax.grad(loss), static_argnums=2)(x, key, stack(Block)), plain, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(loss)(x, key, stack(nn.remat(Block))), plain, rtol=1e-5)
+    keys = jax.random.split(getkey(), 2)
+    both = jax.vmap(lambda key: jax.grad(loss)(x, key, stack(Block)))(keys)
+    np.testing.assert_allclose(both[1], jax.grad(loss)(x, keys[1], stack(Block)), rtol=1e-5)
+    assert len(np.unique(both, axis=0)) == 2
+
+
+def test_nnx_agrees_with_the_function(method, x, getkey):
+    key = getkey()
+    layer = method.nnx(0.3, nnx.Rngs(0))
+    np.testing.assert_array_equal(layer(x, rngs=key), method.function(key, x, 0.3))
+    layer.eval()
+    np.testing.assert_array_equal(layer(x), x)
+    layer.train()
+    assert not np.array_equal(layer(x), x)
+    np.testing.assert_array_equal(nnx.view(layer, deterministic=True)(x), x)
+
+
+def test_nnx_under_jit_grad_vmap_scan_and_remat(method, x):
+    def layer():
+        return method.nnx(0.3, nnx.Rngs(dropout=5))
+
+    def loss(layer, x):
+        return (layer(x) ** 2).sum()
+
+    plain = nnx.grad(loss, argnums=1)(layer(), x)
+    np.testing.assert_allclose(nnx.jit(nnx.grad(loss, argnums=1))(layer(), x), plain, rtol=1e-5)
+    np.testing.assert_allclose(nnx.grad(nnx.remat(loss), argnums=1)(layer(), x), plain, rtol=1e-5)
+
+    @nnx.split_rngs(splits=3)
+    @nnx.vmap(in_axes=(0, None))
+    def draws(layer, x):
+        return layer(x)
+
+    assert len(np.unique(draws(layer(), x), axis=0)) == 3
+
+    @nnx.split_rngs(splits=3)
+    @nnx.scan(in_axes=(0, nnx.Carry), out_axes=nnx.Carry)
+    def repeated(layer, x):
+        return layer(x)
+
+    assert np.mean(repeated(layer(), x) == 0) > np.mean(layer()(x) == 0)
+
+
+def test_modules_take_traced_rates(method, x, getkey):
+    key, rate = getkey(), jnp.asarray(0.3)
+    expected = method.function(key, x, 0.3)
+    linen = jax.jit(lambda rate: method.linen(rate).apply({}, x, deterministic=False, rng=key))
+    np.testing.assert_array_equal(linen(rate), expected)
+
+    @nnx.jit
+    def scheduled(layer, rate, key):
+        layer.rate = rate
+        return layer(x, rngs=key)
+
+    np.testing.assert_array_equal(scheduled(method.nnx(0.5, nnx.Rngs(0)), rate, key), expected)
+
+
+# 9. Bad input gets an error that names the argument, the condition and the value.
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), np.float32(2), np.array([0.5, 1.5])], ids=str)
+def test_refuses_a_rate_outside_0_to_1(method, x, rate, getkey):
+    message = r"rate must be in \[0, 1\], got .*(-0.1|1.5|nan|2)"
+    with pytest.raises(ValueError, match=message):
+        method.function(getkey(), x, rate)
+    with pytest.raises(ValueError, match=message):
+        method.linen(rate).apply({}, x, deterministic=True)
+    if not isinstance(rate, np.ndarray):
+        with pytest.raises(ValueError, match=message):
+            method.nnx(rate, nnx.Rngs(0))(x)
+
+
+def test_refuses_integers(method, x, getkey):
+    with pytest.raises(TypeError, match="x must be floating point, got dtype int32"):
+        method.function(getkey(), jnp.ones(SHAPE, jnp.int32), 0.3)
+
+
+def test_refuses_a_rate_that_does_not_broadcast(method, x, getkey):
+    with pytest.raises(ValueError, match=r"rate must broadcast against the shape \(16, 6, 8\), got shape \(3,\)"):
+        method.function(getkey(), x, jnp.full(3, 0.3))
+
+
+@pytest.mark.parametrize("key", [None, 0, jnp.ones(2)], ids=str)
+def test_refuses_what_is_not_a_key(method, x, key):
+    with pytest.raises(TypeError, match="key must be one PRNG key"):
+        method.function(key, x, 0.3)
+
+
+def test_refuses_several_keys(method, x, getkey):
+    with pytest.raises(TypeError, match=r"key must be one PRNG key, as jax.random.key makes it, got .*shape \(3,\)"):
+        method.function(jax.random.split(getkey(), 3), x, 0.3)
+
+
+def test_linen_refuses_to_guess(method, x, getkey):
+    with pytest.raises(ValueError, match="deterministic"):
+        method.linen(0.3).apply({}, x, rngs={"dropout": getkey()})
