@@ -98,3 +98,37 @@ def _default_bits(rate: float) -> int:
     # Rounding to 16 bits moves a rate by at most 2**-17, which only a very small or a very large one could notice.
     rounded = round(rate * 2**16) / 2**16
     return 16 if math.isclose(rounded, rate, rel_tol=0.01) and math.isclose(1 - rounded, 1 - rate, rel_tol=0.01) else 32
+
+
+def at_least(name: str, value: int | None, minimum: int) -> None:
+    """Raises if a number is below `minimum`; None is let through."""
+    if value is not None and value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value}.")
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises unless `value` is among the `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def class_labels(probabilities: jax.Array, labels: jax.Array) -> None:
+    """Raises unless `probabilities` is (batch, classes) and `labels` is (batch,) of integers, not empty."""
+    if jnp.ndim(probabilities) != 2 or jnp.shape(labels) != jnp.shape(probabilities)[:1]:
+        raise ValueError(
+            "probabilities must be (batch, classes) and labels (batch,), got shapes "
+            f"{jnp.shape(probabilities)} and {jnp.shape(labels)}."
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(f"labels must be integers, got {labels.dtype}.")
+    if len(labels) == 0:
+        raise ValueError("labels must hold at least one example, got none.")
+
+
+def uncertainty_and_errors(uncertainty: jax.Array, errors: jax.Array) -> None:
+    """Raises unless both are (batch,) of the same, non-zero length."""
+    if jnp.ndim(uncertainty) != 1 or jnp.shape(errors) != jnp.shape(uncertainty) or len(uncertainty) == 0:
+        raise ValueError(
+            "uncertainty and errors must both be (batch,) of at least one example, got shapes "
+            f"{jnp.shape(uncertainty)} and {jnp.shape(errors)}."
+        )

@@ -60,15 +60,19 @@ def keep_mask(
     Returns:
       A `KeepMask` whose mask has `shape`, except for size 1 along `shared`.
     """
-    rate = lax.stop_gradient(jnp.asarray(rate, jnp.float32))
+    rate = jnp.asarray(rate, jnp.float32)
     rate = rate.reshape(_checks.rate_shape("rate", rate.shape, shape, shared))
-    levels = jnp.round(jnp.clip(rate, 0.0, 1.0) * np.float32(2**bits))
-    # A NaN rate keeps everything here and gives a NaN probability, so that it shows in the output.
-    cutoff = jnp.fmax(levels, np.float32(0)).astype(jnp.uint32)
+    levels = jnp.round(jnp.clip(rate, 0.0, 1.0) * np.float32(2**bits))  # which also stops the gradient
     drawn = random_uints(key, tuple(1 if axis in shared else size for axis, size in enumerate(shape)), bits)
+    return KeepMask(_survives(drawn, levels, bits), (np.float32(2**bits) - levels) / np.float32(2**bits))
+
+
+def _survives(drawn: jax.Array, levels: jax.Array, bits: int) -> jax.Array:
+    """Whether integers below `2**bits` are not among the first `levels`, a float from 0 to `2**bits` or NaN."""
+    # NaN keeps everything here and gives a NaN probability, so that it shows in the output.
+    cutoff = jnp.fmax(levels, np.float32(0)).astype(jnp.uint32)
     # The second condition is for bits=32, where the cutoff of rate 1 is beyond the largest uint32.
-    mask = (drawn >= cutoff) & ~(levels >= np.float32(2**bits))
-    return KeepMask(mask, (np.float32(2**bits) - levels) / np.float32(2**bits))
+    return (drawn >= cutoff) & ~(levels >= np.float32(2**bits))
 
 
 def inverse_keep(keep: jax.Array, dtype: jax.typing.DTypeLike) -> jax.Array:

@@ -124,6 +124,19 @@ def test_keys_of_any_implementation(impl):
     np.testing.assert_array_equal(jax.vmap(lambda key: jaxdrop.dropout(key, jnp.ones(500), 0.3))(keys[:4]), y)
 
 
+def test_every_word_of_a_key_counts():
+    keys = [jax.random.wrap_key_data(jnp.asarray([1, 2, 3, last], jnp.uint32), impl="rbg") for last in (4, 5)]
+    assert not np.array_equal(*(_masks.random_uints(key, (100,), 8) for key in keys))
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_the_largest_integer_is_dropped_at_rate_1_and_no_other_time(bits):
+    largest = jnp.asarray(2**bits - 1, jnp.uint32)
+    levels = np.float32(2.0**bits)
+    assert not _masks._survives(largest, levels, bits)
+    assert _masks._survives(largest, np.nextafter(levels, np.float32(0)), bits)
+
+
 def test_legacy_keys_draw_what_typed_keys_draw():
     typed = jaxdrop.dropout(jax.random.key(7), jnp.ones(100), 0.5)
     np.testing.assert_array_equal(jaxdrop.dropout(jax.random.PRNGKey(7), jnp.ones(100), 0.5), typed)

@@ -11,6 +11,8 @@ from jax import lax
 from jax.core import Tracer
 from jax.extend import core
 
+from jaxdrop import _checks
+
 Outputs = Literal["values", "logits", "probabilities"]
 
 
@@ -128,12 +130,9 @@ def monte_carlo(
       Gal & Ghahramani, `Dropout as a Bayesian approximation <https://arxiv.org/abs/1506.02142>`_, 2016;
       Depeweg et al., `Decomposition of uncertainty <https://arxiv.org/abs/1710.07283>`_, 2018, for the entropies
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(f"chunk_size must be None or at least 1, got {chunk_size}.")
-    if outputs not in ("values", "logits", "probabilities"):
-        raise ValueError(f"outputs must be 'values', 'logits' or 'probabilities', got {outputs!r}.")
+    _checks.at_least("num_samples", num_samples, 1)
+    _checks.at_least("chunk_size", chunk_size, 1)
+    _checks.one_of("outputs", outputs, ("values", "logits", "probabilities"))
     if not _is_pytree(sample):
         sample = jax.tree_util.Partial(sample)
     plan = _Plan(num_samples, chunk_size, outputs, return_samples)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdrop.metrics._checks import check_labels, check_num_bins
+from jaxdrop import _checks
 
 
 def expected_calibration_error(probabilities: jax.Array, labels: jax.Array, num_bins: int = 15) -> jax.Array:
@@ -35,8 +35,8 @@ def expected_calibration_error(probabilities: jax.Array, labels: jax.Array, num_
     References:
       Guo et al., `On Calibration of Modern Neural Networks <https://arxiv.org/abs/1706.04599>`_, 2017
     """
-    check_labels(probabilities, labels)
-    check_num_bins(num_bins)
+    _checks.class_labels(probabilities, labels)
+    _checks.at_least("num_bins", num_bins, 1)
     confidence = jnp.asarray(probabilities.max(-1), dtype=float)
     correct = jnp.asarray(probabilities.argmax(-1) == labels, dtype=float)
     inner_edges = jnp.linspace(0, 1, num_bins + 1)[1:-1]

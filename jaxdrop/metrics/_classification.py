@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdrop.metrics._checks import check_labels
+from jaxdrop import _checks
 
 
 def accuracy(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
@@ -24,7 +24,7 @@ def accuracy(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       >>> float(accuracy(jnp.array([[0.9, 0.1], [0.8, 0.2]]), jnp.array([0, 1])))
       0.5
     """
-    check_labels(probabilities, labels)
+    _checks.class_labels(probabilities, labels)
     return jnp.mean(probabilities.argmax(-1) == labels, dtype=float)
 
 
@@ -52,6 +52,6 @@ def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.
       >>> round(float(negative_log_likelihood(p, jnp.array([0, 1]))), 4)  # -(log 0.9 + log 0.2) / 2
       0.8574
     """
-    check_labels(probabilities, labels)
+    _checks.class_labels(probabilities, labels)
     likelihood = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
     return -jnp.mean(jnp.log(likelihood.astype(float)))

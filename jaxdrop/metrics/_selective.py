@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdrop.metrics._checks import check_pairs
+from jaxdrop import _checks
 
 
 class RiskCoverage(NamedTuple):
@@ -51,7 +51,7 @@ def risk_coverage(uncertainty: jax.Array, errors: jax.Array) -> RiskCoverage:
       <https://jmlr.org/papers/v11/el-yaniv10a.html>`_, 2010; Geifman et al., `Bias-Reduced Uncertainty Estimation
       <https://arxiv.org/abs/1805.08206>`_, 2019 (AURC)
     """
-    check_pairs(uncertainty, errors)
+    _checks.uncertainty_and_errors(uncertainty, errors)
     uncertainty, errors = jax.lax.sort_key_val(jnp.asarray(uncertainty), jnp.asarray(errors, dtype=float))
     size = len(errors)
     changes = (uncertainty[1:] != uncertainty[:-1]).astype(jnp.int32)

@@ -180,8 +180,8 @@ def test_default_chunk_is_larger_for_smaller_models(x):
     ("arguments", "message"),
     [
         ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
-        ({"chunk_size": 0}, "chunk_size must be None or at least 1, got 0"),
-        ({"outputs": "logit"}, "outputs must be 'values', 'logits' or 'probabilities', got 'logit'"),
+        ({"chunk_size": 0}, "chunk_size must be at least 1, got 0"),
+        ({"outputs": "logit"}, "outputs must be one of 'values', 'logits', 'probabilities', got 'logit'"),
     ],
 )
 def test_refuses_bad_arguments(arguments, message, sample, getkey):

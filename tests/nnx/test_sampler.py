@@ -111,8 +111,13 @@ def test_layers_stacked_by_vmap_and_run_by_scan(getkey):
         def __call__(self, x):
             return nnx.scan(lambda block, x: block(x), in_axes=(0, nnx.Carry), out_axes=nnx.Carry)(self.blocks, x)
 
+        def masks(self, x):
+            return nnx.vmap(lambda block, x: block.drop(x, deterministic=True), in_axes=(0, None))(self.blocks, x)
+
     sample = jaxdrop.nnx.sampler(Stack(nnx.Rngs(0)), jnp.ones((2, 8)))
     assert not np.array_equal(sample(getkey()), sample(getkey()))
+    masks = jaxdrop.nnx.sampler(Stack(nnx.Rngs(0)), jnp.ones(50), method="masks")(getkey())
+    assert len(np.unique(masks, axis=0)) == 3
 
 
 def test_another_method(getkey):
@@ -130,9 +135,7 @@ def test_another_method(getkey):
 
 def test_a_model_without_noise_raises(getkey):
     rngs = nnx.Rngs(0)
-    for model in (
-        nnx.Linear(3, 3, rngs=rngs),
-        nnx.Sequential(nnx.Linear(3, 3, rngs=rngs), nnx.Dropout(0.0, rngs=rngs)),
-    ):
+    linear = nnx.Linear(3, 3, rngs=rngs)
+    for model in (linear, nnx.Sequential(linear, nnx.Dropout(0.0, rngs=rngs))):
         with pytest.raises(ValueError, match="model must have a stochastic layer that runs with a rate other than 0"):
             jaxdrop.nnx.sampler(model, jnp.ones((2, 3)))(getkey())

@@ -1,0 +1,1 @@
+"""Experiments that show what jaxdrop does; see `python -m experiments --help`."""

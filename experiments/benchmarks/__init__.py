@@ -1,0 +1,1 @@
+"""Speed and memory of jaxdrop, beside the libraries a user would otherwise pick."""

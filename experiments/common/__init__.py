@@ -1,0 +1,1 @@
+"""What two experiments share: configurations, data, training, result files."""

@@ -1,0 +1,1 @@
+"""MC dropout on pictures of digits."""

@@ -1,0 +1,138 @@
+"""The training loop learns, and goes on after an interruption as if there had been none."""
+
+import struct
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tensorboardX.proto import event_pb2
+
+from experiments.common.errors import RefusedError
+from experiments.common.training import fit
+
+EXAMPLES = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+def loss(params, batch, key):
+    noise = 0.1 * jax.random.normal(key, batch.shape)
+    return jnp.mean((batch + noise - params[None]) ** 2)
+
+
+def train(workdir, epochs=6, batch_size=8, stop_at=None, seed=0):
+    calls = []
+
+    def evaluate(params):
+        calls.append(params)
+        if len(calls) == stop_at:
+            raise InterruptedRunError
+        return {"validation_loss": jnp.sum(params**2)}
+
+    params = fit(
+        loss,
+        jnp.ones(3),
+        optax.adam(0.1),
+        EXAMPLES,
+        jax.random.key(seed),
+        epochs=epochs,
+        batch_size=batch_size,
+        workdir=workdir,
+        evaluate=evaluate,
+    )
+    return np.asarray(params), len(calls)
+
+
+def logged(path):
+    """(step, metric, value) of each scalar in an event file, and the step from which earlier ones are purged."""
+    content, scalars, purged = path.read_bytes(), [], None
+    while content:
+        (size,) = struct.unpack("<Q", content[:8])
+        event = event_pb2.Event.FromString(content[12 : 12 + size])
+        content = content[16 + size :]
+        if event.HasField("session_log"):
+            purged = event.step
+        scalars += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+    return scalars, purged
+
+
+def test_minimises_the_loss_and_logs_each_epoch(tmp_path):
+    params, _ = train(tmp_path, epochs=20)
+    np.testing.assert_allclose(params, EXAMPLES.mean(0), atol=0.2)
+    scalars, _ = logged(next(tmp_path.glob("events*")))
+    losses = [value for _, name, value in scalars if name == "train_loss"]
+    assert [step for step, name, _ in scalars if name == "validation_loss"] == list(range(1, 21))
+    assert len(losses) == 20
+    assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 5])
+def test_resumes_bit_for_bit_from_the_last_checkpoint(tmp_path, stop_at):
+    expected, _ = train(tmp_path / "uninterrupted")
+    with pytest.raises(InterruptedRunError):
+        train(tmp_path / "interrupted", stop_at=stop_at)
+    params, num_epochs = train(tmp_path / "interrupted")
+    np.testing.assert_array_equal(params, expected)
+    assert num_epochs == 6 - (stop_at - 1)  # the interrupted epoch is run again, the ones before are not
+
+
+def test_resuming_purges_what_was_logged_after_the_checkpoint(tmp_path):
+    with pytest.raises(InterruptedRunError):
+        train(tmp_path, stop_at=3)
+    first = set(tmp_path.glob("events*"))
+    train(tmp_path)
+    (second,) = set(tmp_path.glob("events*")) - first
+    scalars, purged = logged(second)
+    assert purged == 3
+    assert sorted({step for step, _, _ in scalars}) == [3, 4, 5, 6]
+
+
+def test_equal_seeds_give_equal_parameters_and_other_seeds_others(tmp_path):
+    first, _ = train(tmp_path / "a")
+    again, _ = train(tmp_path / "b")
+    other, _ = train(tmp_path / "c", seed=1)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_each_epoch_takes_every_example_once_in_another_order(tmp_path):
+    batches = []
+
+    def record(params, batch, key):
+        jax.debug.callback(lambda values: batches.append(np.asarray(values)), batch)
+        return jnp.sum(params * batch)
+
+    numbers = np.arange(12, dtype=np.float32)
+    fit(
+        record,
+        jnp.ones(()),
+        optax.sgd(0.1),
+        numbers,
+        jax.random.key(0),
+        epochs=2,
+        batch_size=4,
+        workdir=tmp_path,
+        evaluate=lambda params: {},
+    )
+    jax.effects_barrier()
+    first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
+    np.testing.assert_array_equal(np.sort(first), numbers)
+    np.testing.assert_array_equal(np.sort(second), numbers)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, numbers)
+
+
+def test_the_optimiser_keeps_its_state_from_step_to_step(tmp_path):
+    three_steps = optax.sgd(lambda count: jnp.where(count < 3, 0.125, 0.0))
+    options = {"epochs": 2, "batch_size": 25, "workdir": tmp_path, "evaluate": lambda params: {}}
+    params = fit(lambda params, batch, key: params, jnp.ones(()), three_steps, EXAMPLES, jax.random.key(0), **options)
+    assert params == 1 - 3 * 0.125
+
+
+def test_refuses_a_batch_larger_than_the_data(tmp_path):
+    with pytest.raises(RefusedError, match="batch_size must be at most the number of examples, 50, got 51"):
+        train(tmp_path, batch_size=51)

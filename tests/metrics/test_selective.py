@@ -1,0 +1,57 @@
+"""Risk and coverage equal plain counting; ties count as the mean over their orders."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdrop.metrics import risk_coverage
+
+
+def count_in_order(uncertainty, errors):
+    order = sorted(range(len(errors)), key=lambda i: uncertainty[i])
+    return np.array([np.mean([errors[i] for i in order[: k + 1]]) for k in range(len(order))])
+
+
+def test_equals_counting_one_by_one():
+    rng = np.random.default_rng(0)
+    uncertainty, errors = rng.normal(size=100).astype(np.float32), rng.random(100) < 0.3
+    curve = jax.jit(risk_coverage)(uncertainty, errors)
+    expected = count_in_order(uncertainty, errors)
+    np.testing.assert_allclose(curve.risk, expected, rtol=1e-5)
+    np.testing.assert_allclose(curve.aurc, expected.mean(), rtol=1e-5)
+    np.testing.assert_allclose(curve.coverage, np.arange(1, 101) / 100, rtol=1e-6)
+
+
+def test_ties_count_as_the_mean_over_their_orders():
+    uncertainty, losses = np.array([2, 1, 2, 0, 2], np.float32), np.array([4, 8, 0, 1, 2], np.float32)
+    orders = [list(order) for order in itertools.permutations(range(5))]
+    expected = np.mean([count_in_order(uncertainty[order], losses[order]) for order in orders], axis=0)
+    for order in orders[::17]:
+        np.testing.assert_allclose(risk_coverage(uncertainty[order], losses[order]).risk, expected, rtol=1e-6)
+
+
+def test_knowing_nothing_leaves_the_risk_at_every_coverage():
+    curve = risk_coverage(jnp.zeros(4), jnp.array([True, False, False, False]))
+    np.testing.assert_array_equal(curve.risk, np.full(4, 0.25))
+    assert curve.aurc == 0.25
+
+
+def test_nan_is_less_certain_than_any_number():
+    curve = risk_coverage(jnp.array([jnp.nan, jnp.inf]), jnp.array([True, False]))
+    np.testing.assert_array_equal(curve.risk, [0.0, 0.5])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.int32])
+def test_takes_uncertainties_of_any_type(dtype):
+    curve = risk_coverage((jnp.arange(600) // 300).astype(dtype), jnp.arange(600) >= 300)
+    assert curve.risk.dtype == jnp.float32
+    np.testing.assert_allclose(curve.risk, np.maximum(0, 1 - 300 / np.arange(1, 601)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shapes", [((3,), (2,)), ((3, 1), (3, 1)), ((0,), (0,))])
+def test_refuses_arguments_that_are_not_pairs(shapes):
+    with pytest.raises(ValueError, match=r"both be \(batch,\) of at least one example"):
+        risk_coverage(jnp.zeros(shapes[0]), jnp.zeros(shapes[1]))
