@@ -57,14 +57,14 @@ def flax_linen(rate: float) -> Layer:
 
 
 def equinox_nn(rate: float) -> Layer:
-    import equinox
+    import equinox  # pyright: ignore[reportMissingImports]
 
     layer = equinox.nn.Dropout(rate)
     return lambda key, x: layer(x, key=key)
 
 
 def haiku_function(rate: float) -> Layer:
-    import haiku
+    import haiku  # pyright: ignore[reportMissingImports]
 
     return lambda key, x: haiku.dropout(key, rate, x)
 
@@ -72,7 +72,7 @@ def haiku_function(rate: float) -> Layer:
 def keras_layer(rate: float) -> Layer:
     """Keras carries its seed as the layer's one state variable, which `stateless_call` takes and returns."""
     os.environ["KERAS_BACKEND"] = "jax"  # read once, at import
-    import keras
+    import keras  # pyright: ignore[reportMissingImports]
 
     if keras.backend.backend() != "jax":
         raise ValueError(f"keras must run on jax, but was imported on {keras.backend.backend()}")
@@ -87,7 +87,7 @@ def keras_layer(rate: float) -> Layer:
 def torch_calls(rate: float, shape: tuple[int, ...], dtype: str) -> dict[str, Callable[[jax.Array], object] | None]:
     """Returns PyTorch's eager `dropout`, forward and forward+backward, as calls that ignore their key."""
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         return {"forward": None, "forward+backward": None}
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
