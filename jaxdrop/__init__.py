@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from jaxdrop.functional import dropout as dropout
+from jaxdrop.functional import gaussian_dropout as gaussian_dropout
 from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler

@@ -10,10 +10,12 @@ import jax
 
 from jaxdrop.inference import Sampler
 from jaxdrop.inference.sampler import Arguments, Static, split_arguments
+from jaxdrop.linen._stochastic import StochasticLayer
 
 # Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
 _FORCED = (
     (nn.Dropout, "deterministic", False, "rng"),
+    (StochasticLayer, "deterministic", False, "rng"),
     (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
     (nn.BatchNorm, "use_running_average", True, ""),
 )

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import jax
 from flax import nnx
-from flax.nnx import rnglib
 
-from jaxdrop import _checks, functional
+from jaxdrop import functional
+from jaxdrop.nnx._stochastic import RngSource, StochasticMixin
 
 
-class Dropout(nnx.Dropout):
+class Dropout(StochasticMixin, nnx.Dropout):
     """Drop-in replacement for `flax.nnx.Dropout`; see `jaxdrop.dropout` for the method.
 
     The constructor, the call and the conventions are flax's: `.train()`, `.eval()` and `nnx.view` switch it, and no key
@@ -42,7 +42,7 @@ class Dropout(nnx.Dropout):
         deterministic: bool | None = False,
         rng_collection: str = "dropout",
         bits: int | None = None,
-        rngs: rnglib.Rngs | rnglib.RngStream | None = None,
+        rngs: RngSource | None = None,
     ):
         super().__init__(
             rate,  # pyright: ignore[reportArgumentType]
@@ -53,48 +53,5 @@ class Dropout(nnx.Dropout):
         )
         self.bits = bits
 
-    def __call__(
-        self,
-        inputs: jax.Array,
-        *,
-        deterministic: bool | None = None,
-        rngs: rnglib.Rngs | rnglib.RngStream | jax.Array | None = None,
-    ) -> jax.Array:
-        """Applies dropout to `inputs`, floating point of any shape.
-
-        Args:
-          inputs: The inputs.
-          deterministic: Whether to return them as they are; takes precedence over the attribute.
-          rngs: Where the key comes from; takes precedence over the attribute.
-
-        Raises:
-          ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of
-            `jaxdrop.dropout`.
-          TypeError: If `rngs` is none of the above.
-        """
-        static_rate = _checks.static_rate("rate", self.rate)
-        deterministic = nnx.module.first_from(
-            deterministic,
-            self.deterministic,
-            error_msg="No `deterministic` argument was provided to Dropout: give it to the constructor or the call, or"
-            " use `model.train()`, `model.eval()` or `nnx.view`.",
-        )
-        if deterministic:
-            return inputs
-        key = None if static_rate in (0.0, 1.0) else self._key(rngs)
+    def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
         return functional.dropout(key, inputs, self.rate, broadcast_dims=self.broadcast_dims, bits=self.bits)
-
-    def _key(self, rngs: rnglib.Rngs | rnglib.RngStream | jax.Array | None) -> jax.Array:
-        rngs = nnx.module.first_from(
-            rngs,
-            self.rngs,
-            error_msg="`deterministic` is False, but no `rngs` argument was provided to Dropout, neither to the"
-            " constructor nor to the call.",
-        )
-        if isinstance(rngs, rnglib.Rngs):
-            return rngs[self.rng_collection]()
-        if isinstance(rngs, rnglib.RngStream):
-            return rngs()
-        if isinstance(rngs, jax.Array):
-            return rngs
-        raise TypeError(f"rngs must be a Rngs, RngStream or jax.Array, but got {type(rngs)}.")

@@ -1,0 +1,116 @@
+"""What every nnx layer with noise shares: a flag, a key, and no maths."""
+
+import abc
+
+import jax
+from flax import nnx
+from flax.nnx import rnglib
+
+from jaxdrop import _checks
+
+RngSource = rnglib.Rngs | rnglib.RngStream
+
+
+def take_key(rngs: RngSource | jax.Array, collection: str) -> jax.Array:
+    """Returns a key from the stream `collection`, from a stream, or the key that was given."""
+    if isinstance(rngs, rnglib.Rngs):
+        return rngs[collection]()
+    if isinstance(rngs, rnglib.RngStream):
+        return rngs()
+    if isinstance(rngs, jax.Array):
+        return rngs
+    raise TypeError(f"rngs must be a Rngs, RngStream or jax.Array, but got {type(rngs)}.")
+
+
+class StochasticMixin:
+    """The call of a layer that has `rate`, `deterministic`, `rng_collection` and `rngs`.
+
+    A class gives `noise`, and `expectation` where prediction without noise is not the identity.
+    """
+
+    rate: jax.typing.ArrayLike
+    deterministic: bool | None
+    rng_collection: str
+    rngs: RngSource | None
+
+    @abc.abstractmethod
+    def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
+        """Applies noise; `key` is None at static rates 0 and 1 only."""
+
+    def expectation(self, inputs: jax.Array) -> jax.Array:
+        """Predicts without noise."""
+        return inputs
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        deterministic: bool | None = None,
+        rngs: RngSource | jax.Array | None = None,
+    ) -> jax.Array:
+        """Applies the layer to `inputs`.
+
+        Args:
+          inputs: The inputs.
+          deterministic: Whether to predict without noise; takes precedence over the attribute.
+          rngs: Where the key comes from; takes precedence over the attribute.
+
+        Raises:
+          ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of the function.
+          TypeError: If `rngs` is none of the above.
+        """
+        name = type(self).__name__
+        key_needed = _checks.static_rate("rate", self.rate) not in (0.0, 1.0)
+        deterministic = nnx.module.first_from(
+            deterministic,
+            self.deterministic,
+            error_msg=f"No `deterministic` argument was provided to {name}: give it to the constructor or the call, or"
+            " use `model.train()`, `model.eval()` or `nnx.view`.",
+        )
+        if deterministic:
+            return self.expectation(inputs)
+        if not key_needed:
+            return self.noise(None, inputs)
+        source = nnx.module.first_from(
+            rngs,
+            self.rngs,
+            error_msg=f"`deterministic` is False, but no `rngs` argument was provided to {name}, neither to the"
+            " constructor nor to the call.",
+        )
+        return self.noise(take_key(source, self.rng_collection), inputs)
+
+
+class StochasticLayer(StochasticMixin, nnx.Module):
+    """A layer that applies noise to its inputs unless it is deterministic.
+
+    Args:
+      rate: Probability of dropping; a number in [0, 1] or an array.
+      deterministic: Whether to predict without noise.
+      rng_collection: Name of the RNG stream that keys come from.
+      rngs: Where keys come from; None if every call brings its own.
+    """
+
+    def __init__(
+        self,
+        rate: jax.typing.ArrayLike,
+        *,
+        deterministic: bool | None = False,
+        rng_collection: str = "dropout",
+        rngs: RngSource | None = None,
+    ):
+        if not isinstance(rngs, RngSource | None):
+            raise TypeError(f"rngs must be a Rngs, RngStream or None, but got {type(rngs)}.")
+        self.rate = rate
+        self.deterministic = deterministic
+        self.rng_collection = rng_collection
+        stream = rngs[rng_collection] if isinstance(rngs, rnglib.Rngs) else rngs
+        self.rngs = nnx.data(None if stream is None else stream.fork())
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """Sets `deterministic`; called by `nnx.view`.
+
+        Args:
+          deterministic: Whether to predict without noise.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
