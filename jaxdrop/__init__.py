@@ -3,12 +3,28 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from jaxdrop import schedules as schedules
+from jaxdrop.functional import alpha_dropout as alpha_dropout
+from jaxdrop.functional import cutout as cutout
+from jaxdrop.functional import drop_block as drop_block
 from jaxdrop.functional import dropout as dropout
+from jaxdrop.functional import feature_alpha_dropout as feature_alpha_dropout
 from jaxdrop.functional import gaussian_dropout as gaussian_dropout
+from jaxdrop.functional import kept_layers as kept_layers
+from jaxdrop.functional import layer_drop as layer_drop
+from jaxdrop.functional import scale_kernels as scale_kernels
+from jaxdrop.functional import spatial_dropout as spatial_dropout
+from jaxdrop.functional import standard_dropout as standard_dropout
+from jaxdrop.functional import standard_dropout_expectation as standard_dropout_expectation
+from jaxdrop.functional import stochastic_depth as stochastic_depth
+from jaxdrop.functional import uniform_dropout as uniform_dropout
 from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler
 from jaxdrop.inference import monte_carlo as monte_carlo
+from jaxdrop.losses import expectation_linear_loss as expectation_linear_loss
+from jaxdrop.losses import r_drop_loss as r_drop_loss
+from jaxdrop.max_norm import max_norm as max_norm
 
 if TYPE_CHECKING:
     from jaxdrop import linen as linen

@@ -61,6 +61,29 @@ def axes(name: str, dims: Sequence[int], ndim: int) -> tuple[int, ...]:
     return tuple(sorted({dim % ndim for dim in dims}))
 
 
+def spatial_axes(num_spatial_dims: int | None, ndim: int) -> tuple[int, ...]:
+    """Returns the `num_spatial_dims` axes before the last of an array, or all but the first and the last for None."""
+    number = ndim - 2 if num_spatial_dims is None else num_spatial_dims
+    if not 1 <= number < ndim:
+        raise ValueError(
+            f"num_spatial_dims must leave 1 or more spatial axes before the channels, got {num_spatial_dims} for an "
+            f"array with {ndim} axes."
+        )
+    return tuple(range(ndim - 1 - number, ndim - 1))
+
+
+def sizes(name: str, value: int | Sequence[int], number: int) -> tuple[int, ...]:
+    """Returns `number` positive integers, given one for all or one each."""
+    each = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * number
+    for size in each:
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral):
+            raise TypeError(f"{name} must be an integer or one for each spatial axis, got {value!r}.")
+        at_least(name, int(size), 1)
+    if len(each) != number:
+        raise ValueError(f"{name} must be an integer or one for each of {number} spatial axes, got {value!r}.")
+    return tuple(int(size) for size in each)
+
+
 def rate_shape(name: str, shape: tuple[int, ...], target: tuple[int, ...], shared: tuple[int, ...]) -> tuple[int, ...]:
     """Returns `shape` padded with leading ones to the rank of `target`.
 
@@ -70,7 +93,7 @@ def rate_shape(name: str, shape: tuple[int, ...], target: tuple[int, ...], share
     if len(shape) > len(target) or any(p not in (1, t) for p, t in zip(padded, target, strict=True)):
         raise ValueError(f"{name} must broadcast against the shape {target}, got shape {shape}.")
     if any(padded[axis] != 1 for axis in shared):
-        raise ValueError(f"{name} must be constant along broadcast_dims {shared}, got shape {shape} against {target}.")
+        raise ValueError(f"{name} must be constant along shared axes {shared}, got shape {shape} against {target}.")
     return padded
 
 
@@ -131,4 +154,35 @@ def uncertainty_and_errors(uncertainty: jax.Array, errors: jax.Array) -> None:
         raise ValueError(
             "uncertainty and errors must both be (batch,) of at least one example, got shapes "
             f"{jnp.shape(uncertainty)} and {jnp.shape(errors)}."
+        )
+
+
+def positive(name: str, value: jax.typing.ArrayLike, *, or_zero: bool = False) -> None:
+    """Raises unless a number is finite and above 0, or 0 where that is allowed; arrays are let through."""
+    if isinstance(value, numbers.Real) and not (0 < float(value) < math.inf or (or_zero and value == 0)):
+        raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0 and finite, got {value!r}.")
+
+
+def same_shape(name: str, x: jax.Array, other_name: str, other: jax.Array) -> None:
+    """Raises unless both arrays have one shape."""
+    if x.shape != other.shape:
+        raise ValueError(f"{name} and {other_name} must have the same shape, got {x.shape} and {other.shape}.")
+
+
+def labels_of_logits(name: str, labels: jax.Array, logits_name: str, logits: jax.Array) -> None:
+    """Raises unless `labels` are integers of shape (...), for `logits` of shape (..., classes)."""
+    if logits.ndim == 0 or labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"{logits_name} must be (..., classes) and {name} (...), got shapes {logits.shape} and {labels.shape}."
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integers, got {labels.dtype}.")
+
+
+def params_given(params: object) -> None:
+    """Raises what optax does where a transformation needs `params` and gets None."""
+    if params is None:
+        raise ValueError(
+            "You are using a transformation that requires the current value of parameters, but you are not passing"
+            " `params` when calling `update`."
         )

@@ -62,9 +62,19 @@ def keep_mask(
     """
     rate = jnp.asarray(rate, jnp.float32)
     rate = rate.reshape(_checks.rate_shape("rate", rate.shape, shape, shared))
-    levels = jnp.round(jnp.clip(rate, 0.0, 1.0) * np.float32(2**bits))  # which also stops the gradient
+    levels = _levels(rate, bits)
     drawn = random_uints(key, tuple(1 if axis in shared else size for axis, size in enumerate(shape)), bits)
-    return KeepMask(_survives(drawn, levels, bits), (np.float32(2**bits) - levels) / np.float32(2**bits))
+    return KeepMask(_survives(drawn, levels, bits), keep_probability(rate, bits=bits))
+
+
+def keep_probability(rate: jax.typing.ArrayLike, *, bits: int) -> jax.Array:
+    """Returns the `keep` of a `KeepMask` for `rate`, in the shape of `rate`."""
+    return (np.float32(2**bits) - _levels(jnp.asarray(rate, jnp.float32), bits)) / np.float32(2**bits)
+
+
+def _levels(rate: jax.Array, bits: int) -> jax.Array:
+    """Returns how many of `2**bits` integers drop an element, as a float."""
+    return jnp.round(jnp.clip(rate, 0.0, 1.0) * np.float32(2**bits))  # which also stops the gradient
 
 
 def _survives(drawn: jax.Array, levels: jax.Array, bits: int) -> jax.Array:
@@ -110,12 +120,16 @@ def redraw(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
     @functools.wraps(fn)
     def drawn(key: jax.Array, *args: jax.Array) -> jax.Array:
-        if _is_typed(key):
-            # Draws nothing: it tells jax_debug_key_reuse that the key is used up, which reading its data does not.
-            jax.random.bits(key, (0,))
+        mark_used(key)
         return checkpointed(key, *args)
 
     return drawn
+
+
+def mark_used(key: jax.Array) -> None:
+    """Tells jax_debug_key_reuse that a key is used up, which reading its data does not. Draws nothing."""
+    if _is_typed(key):
+        jax.random.bits(key, (0,))
 
 
 def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array:

@@ -18,21 +18,24 @@ class Method:
       function: `(key, x, rate) -> y`.
       linen: `(rate) -> nn.Module` that applies it, given `deterministic=False` in the call.
       nnx: `(rate, rngs) -> nnx.Module` that applies it.
-      variance: `(x, rate) -> array`: the variance of each output entry.
+      variance: `(x, rate) -> array`: the variance of each output entry; None where neither it nor the mean has a
+        closed form.
       mean: `(x, rate) -> array`: its mean.
       expectation: `(x, rate) -> array`: what the modules predict without noise.
       drops: `(y) -> array` of independent indicators of what was dropped, each with the chance `rate`, for an input of
         shape SHAPE without zeros; None if nothing is dropped.
+      parameter: What the method itself calls `rate`.
     """
 
     name: str
     function: Callable
     linen: Callable
     nnx: Callable
-    variance: Callable
+    variance: Callable | None
     mean: Callable = lambda x, rate: x
     expectation: Callable = lambda x, rate: x
     drops: Callable | None = None
+    parameter: str = "rate"
 
 
 SHAPE = (16, 6, 8)  # batch, length, channels
@@ -40,6 +43,19 @@ SHAPE = (16, 6, 8)  # batch, length, channels
 
 def dropout_variance(x, rate):
     return np.square(x) * rate / (1 - rate)
+
+
+def alpha_dropout_moments(x, rate):
+    dropped = -1.0507009873554805 * 1.6732632423543778
+    keep = 1 - rate
+    a = 1 / np.sqrt(keep * (1 + rate * dropped**2))
+    b = -a * rate * dropped
+    return a * (keep * x + rate * dropped) + b, a**2 * keep * rate * np.square(x - dropped)
+
+
+def cut_chance(rate):
+    """Of a position to be in a hole of size 2, whose centre is there or at the next one, of `SHAPE[1]`."""
+    return rate * np.array([2, 2, 2, 2, 2, 1])[:, None] / SHAPE[1]
 
 
 METHODS = [
@@ -65,5 +81,79 @@ METHODS = [
         jaxdrop.linen.GaussianDropout,
         lambda rate, rngs: jaxdrop.nnx.GaussianDropout(rate, rngs=rngs),
         variance=dropout_variance,
+    ),
+    Method(
+        "stochastic_depth",
+        jaxdrop.stochastic_depth,
+        jaxdrop.linen.StochasticDepth,
+        lambda rate, rngs: jaxdrop.nnx.StochasticDepth(rate, rngs=rngs),
+        variance=dropout_variance,
+        drops=lambda y: y[:, 0, 0] == 0,
+    ),
+    Method(
+        "spatial_dropout",
+        jaxdrop.spatial_dropout,
+        jaxdrop.linen.SpatialDropout,
+        lambda rate, rngs: jaxdrop.nnx.SpatialDropout(rate, rngs=rngs),
+        variance=dropout_variance,
+        drops=lambda y: y[:, 0] == 0,
+    ),
+    Method(
+        "drop_block",
+        functools.partial(jaxdrop.drop_block, block_size=2),
+        functools.partial(jaxdrop.linen.DropBlock, block_size=2),
+        lambda rate, rngs: jaxdrop.nnx.DropBlock(rate, 2, rngs=rngs),
+        variance=None,
+    ),
+    Method(
+        "drop_block_shared_exact",
+        functools.partial(jaxdrop.drop_block, block_size=3, share_channels=True, exact_rate=True),
+        functools.partial(jaxdrop.linen.DropBlock, block_size=3, share_channels=True, exact_rate=True),
+        lambda rate, rngs: jaxdrop.nnx.DropBlock(rate, 3, share_channels=True, exact_rate=True, rngs=rngs),
+        variance=None,
+    ),
+    Method(
+        "alpha_dropout",
+        jaxdrop.alpha_dropout,
+        jaxdrop.linen.AlphaDropout,
+        lambda rate, rngs: jaxdrop.nnx.AlphaDropout(rate, rngs=rngs),
+        variance=lambda x, rate: alpha_dropout_moments(x, rate)[1],
+        mean=lambda x, rate: alpha_dropout_moments(x, rate)[0],
+        drops=lambda y: y < 0,
+    ),
+    Method(
+        "feature_alpha_dropout",
+        jaxdrop.feature_alpha_dropout,
+        jaxdrop.linen.FeatureAlphaDropout,
+        lambda rate, rngs: jaxdrop.nnx.FeatureAlphaDropout(rate, rngs=rngs),
+        variance=lambda x, rate: alpha_dropout_moments(x, rate)[1],
+        mean=lambda x, rate: alpha_dropout_moments(x, rate)[0],
+        drops=lambda y: y[:, 0] < 0,
+    ),
+    Method(
+        "standard_dropout",
+        jaxdrop.standard_dropout,
+        jaxdrop.linen.StandardDropout,
+        lambda rate, rngs: jaxdrop.nnx.StandardDropout(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * rate * (1 - rate),
+        mean=lambda x, rate: x * (1 - rate),
+        expectation=jaxdrop.standard_dropout_expectation,
+        drops=lambda y: y == 0,
+    ),
+    Method(
+        "uniform_dropout",
+        lambda key, x, rate: jaxdrop.uniform_dropout(key, x, rate),
+        jaxdrop.linen.UniformDropout,
+        lambda rate, rngs: jaxdrop.nnx.UniformDropout(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x * rate) / 3,
+        parameter="beta",
+    ),
+    Method(
+        "cutout",
+        lambda key, x, rate: jaxdrop.cutout(key, x, 2, rate=rate),
+        functools.partial(jaxdrop.linen.Cutout, size=2),
+        lambda rate, rngs: jaxdrop.nnx.Cutout(2, rate=rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * cut_chance(rate) * (1 - cut_chance(rate)),
+        mean=lambda x, rate: x * (1 - cut_chance(rate)),
     ),
 ]

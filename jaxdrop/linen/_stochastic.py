@@ -11,7 +11,8 @@ from jaxdrop import _checks
 class StochasticLayer(nn.Module):
     """A layer that applies noise to its inputs unless it is deterministic.
 
-    A subclass gives `noise`, and `expectation` where prediction without noise is not the identity.
+    A subclass gives `noise`, `expectation` where prediction without noise is not the identity, and `key_needed` where
+    other rates than 0 and 1 need no key.
 
     Attributes:
       rate: Probability of dropping; a number in [0, 1] or an array.
@@ -25,11 +26,15 @@ class StochasticLayer(nn.Module):
 
     @abc.abstractmethod
     def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
-        """Applies noise; `key` is None at static rates 0 and 1 only."""
+        """Applies noise; `key` is None only where none is needed."""
 
     def expectation(self, inputs: jax.Array) -> jax.Array:
         """Predicts without noise."""
         return inputs
+
+    def key_needed(self) -> bool:
+        """Whether there is anything random; raises if the rate is not allowed."""
+        return _checks.static_rate("rate", self.rate) not in (0.0, 1.0)
 
     @nn.compact
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
@@ -40,7 +45,7 @@ class StochasticLayer(nn.Module):
           flax.errors.InvalidRngError: If the RNG stream is missing.
         """
         deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
-        key_needed = _checks.static_rate("rate", self.rate) not in (0.0, 1.0)
+        key_needed = self.key_needed()
         if deterministic:
             return self.expectation(inputs)
         return self.noise(self.make_rng(self.rng_collection) if key_needed and rng is None else rng, inputs)

@@ -25,7 +25,8 @@ def take_key(rngs: RngSource | jax.Array, collection: str) -> jax.Array:
 class StochasticMixin:
     """The call of a layer that has `rate`, `deterministic`, `rng_collection` and `rngs`.
 
-    A class gives `noise`, and `expectation` where prediction without noise is not the identity.
+    A class gives `noise`, `expectation` where prediction without noise is not the identity, and `key_needed` where it
+    has no `rate`.
     """
 
     rate: jax.typing.ArrayLike
@@ -35,11 +36,15 @@ class StochasticMixin:
 
     @abc.abstractmethod
     def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
-        """Applies noise; `key` is None at static rates 0 and 1 only."""
+        """Applies noise; `key` is None only where none is needed."""
 
     def expectation(self, inputs: jax.Array) -> jax.Array:
         """Predicts without noise."""
         return inputs
+
+    def key_needed(self) -> bool:
+        """Whether there is anything random; raises if the rate is not allowed."""
+        return _checks.static_rate("rate", self.rate) not in (0.0, 1.0)
 
     def __call__(
         self,
@@ -60,7 +65,7 @@ class StochasticMixin:
           TypeError: If `rngs` is none of the above.
         """
         name = type(self).__name__
-        key_needed = _checks.static_rate("rate", self.rate) not in (0.0, 1.0)
+        key_needed = self.key_needed()
         deterministic = nnx.module.first_from(
             deterministic,
             self.deterministic,
@@ -80,8 +85,41 @@ class StochasticMixin:
         return self.noise(take_key(source, self.rng_collection), inputs)
 
 
-class StochasticLayer(StochasticMixin, nnx.Module):
-    """A layer that applies noise to its inputs unless it is deterministic.
+class StochasticModule(StochasticMixin, nnx.Module):
+    """A module that applies noise to its inputs unless it is deterministic.
+
+    Args:
+      deterministic: Whether to predict without noise.
+      rng_collection: Name of the RNG stream that keys come from.
+      rngs: Where keys come from; None if every call brings its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        deterministic: bool | None = False,
+        rng_collection: str = "dropout",
+        rngs: RngSource | None = None,
+    ):
+        if not isinstance(rngs, RngSource | None):
+            raise TypeError(f"rngs must be a Rngs, RngStream or None, but got {type(rngs)}.")
+        self.deterministic = deterministic
+        self.rng_collection = rng_collection
+        stream = rngs[rng_collection] if isinstance(rngs, rnglib.Rngs) else rngs
+        self.rngs = nnx.data(None if stream is None else stream.fork())
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """Sets `deterministic`; called by `nnx.view`.
+
+        Args:
+          deterministic: Whether to predict without noise.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
+
+
+class StochasticLayer(StochasticModule):
+    """A `StochasticModule` with a rate.
 
     Args:
       rate: Probability of dropping; a number in [0, 1] or an array.
@@ -98,19 +136,5 @@ class StochasticLayer(StochasticMixin, nnx.Module):
         rng_collection: str = "dropout",
         rngs: RngSource | None = None,
     ):
-        if not isinstance(rngs, RngSource | None):
-            raise TypeError(f"rngs must be a Rngs, RngStream or None, but got {type(rngs)}.")
+        super().__init__(deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
         self.rate = rate
-        self.deterministic = deterministic
-        self.rng_collection = rng_collection
-        stream = rngs[rng_collection] if isinstance(rngs, rnglib.Rngs) else rngs
-        self.rngs = nnx.data(None if stream is None else stream.fork())
-
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """Sets `deterministic`; called by `nnx.view`.
-
-        Args:
-          deterministic: Whether to predict without noise.
-        """
-        if deterministic is not None:
-            self.deterministic = deterministic

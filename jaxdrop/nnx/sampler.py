@@ -11,11 +11,11 @@ from flax.nnx import rnglib
 
 from jaxdrop.inference import Sampler
 from jaxdrop.inference.sampler import Arguments, Static, split_arguments
-from jaxdrop.nnx._stochastic import StochasticLayer
+from jaxdrop.nnx._stochastic import StochasticModule
 
 _FORCED = (
     (nnx.Dropout, {"deterministic": False, "rngs": None}),
-    (StochasticLayer, {"deterministic": False, "rngs": None}),
+    (StochasticModule, {"deterministic": False, "rngs": None}),
     (nnx.MultiHeadAttention, {"deterministic": False, "rngs": None}),
     (nnx.BatchNorm, {"use_running_average": True}),
 )

@@ -56,7 +56,7 @@ def test_a_rate_may_vary_over_leading_axes_but_not_over_shared_ones(getkey):
     rates = jnp.asarray([[0.0], [1.0]])
     y = jaxdrop.dropout(getkey(), jnp.ones((2, 9)), rates, broadcast_dims=(1,))
     np.testing.assert_array_equal(y, [[1] * 9, [0] * 9])
-    with pytest.raises(ValueError, match=r"rate must be constant along broadcast_dims \(0,\), got shape \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"rate must be constant along shared axes \(0,\), got shape \(2, 1\)"):
         jaxdrop.dropout(getkey(), jnp.ones((2, 9)), rates, broadcast_dims=(0,))
 
 

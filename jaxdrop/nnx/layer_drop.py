@@ -1,0 +1,51 @@
+"""LayerDrop around an nnx module."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import nnx
+
+from jaxdrop import _checks
+from jaxdrop.functional.layer_drop import layer_runs
+from jaxdrop.nnx._stochastic import RngSource, StochasticLayer
+
+
+class LayerDrop(StochasticLayer):
+    """Applies a layer, or skips it for the whole batch; see `jaxdrop.layer_drop`.
+
+    Args:
+      layer: Module from inputs to outputs of the same shape and dtype.
+      rate: Probability of skipping; a number in [0, 1] or a scalar array.
+      deterministic: Whether always to apply the layer.
+      rng_collection: Name of the RNG stream that keys come from.
+      rngs: Where keys come from; None if every call brings its own.
+
+    Examples:
+      >>> rngs = nnx.Rngs(0)
+      >>> layers = [nnx.Linear(8, 8, rngs=rngs) for _ in range(6)]
+      >>> model = nnx.Sequential(*[jaxdrop.nnx.LayerDrop(layer, 0.2, rngs=rngs) for layer in layers])
+      >>> model(jnp.ones((2, 8))).shape
+      (2, 8)
+    """
+
+    def __init__(
+        self,
+        layer: Callable[..., Any],
+        rate: jax.typing.ArrayLike,
+        *,
+        deterministic: bool | None = False,
+        rng_collection: str = "dropout",
+        rngs: RngSource | None = None,
+    ):
+        super().__init__(rate, deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        self.layer = layer
+
+    def noise(self, key: jax.Array | None, inputs: Any) -> Any:
+        rate = _checks.static_rate("rate", self.rate)
+        if rate in (0.0, 1.0):
+            return self.layer(inputs) if rate == 0 else inputs
+        return nnx.cond(layer_runs(key, self.rate), lambda layer, x: layer(x), lambda layer, x: x, self.layer, inputs)
+
+    def expectation(self, inputs: Any) -> Any:
+        return self.layer(inputs)

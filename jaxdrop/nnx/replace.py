@@ -1,0 +1,78 @@
+"""Another method in place of an nnx model's dropout layers."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flax import nnx
+
+from jaxdrop.nnx._stochastic import StochasticLayer
+from jaxdrop.nnx.layer_drop import LayerDrop
+
+Layer = nnx.Dropout | StochasticLayer
+Model = TypeVar("Model", bound=nnx.Module)
+
+
+def always(path: tuple[Any, ...], layer: Layer) -> bool:
+    """Chooses every dropout layer."""
+    return True
+
+
+def replace(
+    model: Model, make: Callable[[Any], Any], *, where: Callable[[tuple[Any, ...], Any], bool] = always
+) -> Model:
+    """Returns a copy of `model` in which other layers stand for its dropout layers.
+
+    Args:
+      model: The model; it stays as it is. A model that is itself a dropout layer is replaced as a whole.
+      make: Function from a dropout layer (with `rate`, ...) to the layer that stands for it. That takes over the
+        `deterministic` of the one it replaces, and its stream unless it was made with `rngs`.
+      where: Function from the path (a tuple of names) and the dropout layer to whether it is replaced. By default all
+        layers are: flax's own `Dropout` and jaxdrop's.
+
+    Returns:
+      The copy; its parameters are copies too.
+
+    Examples:
+      >>> rngs = nnx.Rngs(0)
+      >>> model = nnx.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.Dropout(0.1, rngs=rngs))
+      >>> gaussian = jaxdrop.nnx.replace(model, lambda layer: jaxdrop.nnx.GaussianDropout(layer.rate))
+      >>> type(gaussian.layers[1]).__name__
+      'GaussianDropout'
+    """
+    copy = nnx.clone(model)
+    chosen = {
+        id(layer): _made(make, layer)
+        for path, layer in nnx.iter_graph(copy)
+        if isinstance(layer, Layer) and not isinstance(layer, LayerDrop) and where(path, layer)
+    }
+    if id(copy) in chosen:
+        return chosen[id(copy)]
+    for _, node in list(nnx.iter_graph(copy)):
+        _swap(node, chosen)
+    return copy
+
+
+def _made(make: Callable[[Any], Any], layer: Layer) -> Any:
+    new = make(layer)
+    new.deterministic = layer.deterministic
+    if new.rngs is None:
+        new.rngs = nnx.data(layer.rngs)
+    return new
+
+
+def _swap(node: Any, chosen: dict[int, Any]) -> None:
+    """Puts the new layers where the old ones are held: in attributes, lists and dictionaries."""
+    if isinstance(node, nnx.List | list):
+        items = enumerate(list(node))
+    elif isinstance(node, dict):
+        items = list(node.items())
+    elif isinstance(node, nnx.Module):
+        for name, value in list(vars(node).items()):
+            if id(value) in chosen:
+                setattr(node, name, chosen[id(value)])
+        return
+    else:
+        return
+    for place, value in items:
+        if id(value) in chosen:
+            node[place] = chosen[id(value)]

@@ -1,0 +1,72 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxdrop
+
+
+class Model(nnx.Module):
+    def __init__(self, rngs):
+        self.body = nnx.Sequential(nnx.Linear(8, 16, rngs=rngs), nnx.Dropout(0.2, rngs=rngs))
+        self.named = nnx.Dict(drop=nnx.Dropout(0.3, rngs=rngs))
+        self.last = jaxdrop.nnx.Dropout(0.5, rngs=rngs)
+        self.again = self.last
+
+    def __call__(self, x):
+        return self.again(self.last(self.named["drop"](self.body(x))))
+
+
+@pytest.fixture
+def model():
+    return Model(nnx.Rngs(0))
+
+
+def gaussian(layer):
+    return jaxdrop.nnx.GaussianDropout(layer.rate)
+
+
+def test_every_layer_is_replaced_and_the_model_stays(model):
+    x = jnp.ones((50, 8))
+    replaced = jaxdrop.nnx.replace(model, gaussian)
+    assert not np.any(replaced(x) == 0), "Gaussian noise drops nothing"
+    assert np.any(model(x) == 0)
+    assert replaced.again is replaced.last
+    assert [replaced.body.layers[1].rate, replaced.named["drop"].rate, replaced.last.rate] == [0.2, 0.3, 0.5]
+    model.eval()
+    replaced.eval()
+    np.testing.assert_array_equal(replaced(x), model(x))
+
+
+def test_streams_and_mode_are_taken_over(model):
+    model.eval()
+    same = jaxdrop.nnx.replace(model, lambda layer: jaxdrop.nnx.Dropout(layer.rate))
+    x = jnp.ones((50, 8))
+    np.testing.assert_array_equal(same(x), model(x))
+    model.train()
+    same.train()
+    np.testing.assert_array_equal(same.last(x), model.last(x) if isinstance(model.last, jaxdrop.nnx.Dropout) else None)
+    own = jaxdrop.nnx.replace(model, lambda layer: jaxdrop.nnx.Dropout(layer.rate, rngs=nnx.Rngs(7)))
+    assert not np.array_equal(own.last(x), jaxdrop.nnx.replace(model, gaussian).last(x))
+
+
+def test_layers_are_chosen_by_path_or_type(model):
+    replaced = jaxdrop.nnx.replace(model, gaussian, where=lambda path, layer: path[:1] == ("body",))
+    assert isinstance(replaced.body.layers[1], jaxdrop.nnx.GaussianDropout)
+    assert isinstance(replaced.last, jaxdrop.nnx.Dropout)
+    replaced = jaxdrop.nnx.replace(model, gaussian, where=lambda path, layer: isinstance(layer, jaxdrop.nnx.Dropout))
+    assert isinstance(replaced.body.layers[1], nnx.Dropout)
+    assert isinstance(replaced.last, jaxdrop.nnx.GaussianDropout)
+
+
+def test_a_model_that_is_a_dropout_layer():
+    assert isinstance(jaxdrop.nnx.replace(nnx.Dropout(0.1, rngs=nnx.Rngs(0)), gaussian), jaxdrop.nnx.GaussianDropout)
+
+
+def test_under_monte_carlo_and_jit(model, getkey):
+    model.eval()
+    replaced = jaxdrop.nnx.replace(model, gaussian)
+    p = jaxdrop.monte_carlo(jaxdrop.nnx.sampler(replaced, jnp.ones((4, 8))), getkey(), 20)
+    assert np.all(p.variance > 0)
+    replaced.train()
+    nnx.jit(lambda model, x: model(x))(replaced, jnp.ones((4, 8)))
