@@ -6,6 +6,7 @@ Every message names the argument, the condition that it breaks and the value tha
 import math
 import numbers
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,6 +114,24 @@ def random_bits(bits: int | None, rate: float | None) -> int:
             f"bits={bits} rounds the rate {rate!r} to {round(rate * 2**bits) // 2**bits}; use more bits or bits=None."
         )
     return bits
+
+
+class Masked(NamedTuple):
+    """Checked arguments of a method that drops entries: the array, a static rate or None, shared axes and bits."""
+
+    x: jax.Array
+    static_rate: float | None
+    shared: tuple[int, ...]
+    bits: int
+
+
+def masked(
+    x: jax.typing.ArrayLike, rate: jax.typing.ArrayLike, broadcast_dims: Sequence[int], bits: int | None
+) -> Masked:
+    """Checks what every method that drops entries by a mask is given."""
+    array = inexact("x", x)
+    known = static_rate("rate", rate)
+    return Masked(array, known, axes("broadcast_dims", broadcast_dims, array.ndim), random_bits(bits, known))
 
 
 def _default_bits(rate: float) -> int:

@@ -64,12 +64,16 @@ def keep_mask(
     rate = rate.reshape(_checks.rate_shape("rate", rate.shape, shape, shared))
     levels = _levels(rate, bits)
     drawn = random_uints(key, tuple(1 if axis in shared else size for axis, size in enumerate(shape)), bits)
-    return KeepMask(_survives(drawn, levels, bits), keep_probability(rate, bits=bits))
+    return KeepMask(_survives(drawn, levels, bits), _keep(levels, bits))
 
 
 def keep_probability(rate: jax.typing.ArrayLike, *, bits: int) -> jax.Array:
     """Returns the `keep` of a `KeepMask` for `rate`, in the shape of `rate`."""
-    return (np.float32(2**bits) - _levels(jnp.asarray(rate, jnp.float32), bits)) / np.float32(2**bits)
+    return _keep(_levels(jnp.asarray(rate, jnp.float32), bits), bits)
+
+
+def _keep(levels: jax.Array, bits: int) -> jax.Array:
+    return (np.float32(2**bits) - levels) / np.float32(2**bits)
 
 
 def _levels(rate: jax.Array, bits: int) -> jax.Array:

@@ -184,9 +184,24 @@ def _fields(form: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(form) if name]
 
 
-def settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the command line's values, less the path of the result."""
-    return {name: value for name, value in vars(args).items() if name != "out"}
+def command_line(benchmark: str, description: str | None, repeats: int) -> argparse.ArgumentParser:
+    """Returns a parser with the options that all benchmarks have."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.benchmarks.{benchmark}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--out", help="file for all figures, as JSON")
+    return parser
+
+
+def start_report(benchmark: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Returns a report without rows: the environment, which it prints, and the settings less the path of the result."""
+    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    report = {"benchmark": benchmark, "environment": environment(), "settings": settings, "rows": []}
+    print_environment(report["environment"])
+    return report
 
 
 def write_report(path: str | None, report: dict[str, Any]) -> None:

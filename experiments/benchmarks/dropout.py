@@ -11,7 +11,6 @@ Two parts, in one run so that the figures compare:
 The temporary memory is what XLA's compiled function allocates beside its inputs and outputs.
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,14 +20,13 @@ from experiments.benchmarks import _contestants as names
 from experiments.benchmarks import _train_step
 from experiments.benchmarks._timing import (
     Contestant,
-    environment,
+    command_line,
     format_shape,
     jitted,
     parse_shape,
-    print_environment,
     print_table,
     ratio,
-    settings,
+    start_report,
     timed_rows,
     write_report,
 )
@@ -100,11 +98,7 @@ def step_rows(case: str, contestants: Sequence[Contestant], repeats: int) -> lis
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Runs the benchmark, prints its tables and returns what `--out` writes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.dropout",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("dropout", __doc__, repeats=15)
     parser.add_argument(
         "--sizes",
         nargs="+",
@@ -114,16 +108,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="of the layer's input")
     parser.add_argument("--rate", type=float, default=0.1)
-    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--layers", type=int, default=16, help="of the MLP; 0 skips the training step")
     parser.add_argument("--width", type=int, default=512, help="of the MLP")
     parser.add_argument("--batch", type=int, default=4096, help="of the MLP")
-    parser.add_argument("--out", help="file for all figures, as JSON")
     args = parser.parse_args(argv)
 
     names.torch_calls(args.rate, (1,), "float32")  # imports torch, so that its thread count is known
-    report = {"benchmark": "dropout", "environment": environment(), "settings": settings(args), "rows": []}
-    print_environment(report["environment"])
+    report = start_report("dropout", args)
     for shape in args.sizes:
         for dtype in args.dtypes:
             for direction in DIRECTIONS:

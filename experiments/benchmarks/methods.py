@@ -8,7 +8,6 @@ function kept between its forward and its backward pass, in bytes for each entry
 again is not among them.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,13 +16,12 @@ import jax
 import jaxdrop
 from experiments.benchmarks._timing import (
     Contestant,
-    environment,
+    command_line,
     jitted,
     parse_shape,
-    print_environment,
     print_table,
     ratio,
-    settings,
+    start_report,
     timed_rows,
     write_report,
 )
@@ -69,18 +67,11 @@ def held_bytes(method: Method, x: jax.Array) -> float:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Runs the benchmark, prints its table and returns what `--out` writes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.methods",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("methods", __doc__, repeats=15)
     parser.add_argument("--shape", type=parse_shape, default=(32, 32, 32, 64), help="of the input")
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--out", help="file for all figures, as JSON")
     args = parser.parse_args(argv)
 
-    report = {"benchmark": "methods", "environment": environment(), "settings": settings(args), "rows": []}
-    print_environment(report["environment"])
+    report = start_report("methods", args)
     x_key, cotangent_key = jax.random.split(jax.random.key(0))
     x, cotangent = jax.random.normal(x_key, args.shape), jax.random.normal(cotangent_key, args.shape)
     case = f"forward+backward, {'x'.join(map(str, args.shape))} float32, rate 0.1"

@@ -12,7 +12,6 @@ The temporary memory is what XLA's compiled function allocates beside its inputs
 of one step.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,13 +24,12 @@ import jaxdrop
 import jaxdrop.linen
 from experiments.benchmarks._timing import (
     Contestant,
-    environment,
+    command_line,
     jitted,
     parse_shape,
-    print_environment,
     print_table,
     ratio,
-    settings,
+    start_report,
     temporary_mib,
     timed_rows,
     write_report,
@@ -160,11 +158,7 @@ def rows_with_ratios(case: str, contestants: dict[str, list[Contestant]], repeat
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Runs the benchmark, prints its tables and returns what `--out` writes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.benchmarks.monte_carlo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("monte_carlo", __doc__, repeats=5)
     parser.add_argument(
         "--sizes",
         nargs="+",
@@ -176,12 +170,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rate", type=float, default=0.5)
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--chunks", nargs="*", type=int, default=CHUNKS)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", help="file for all figures, as JSON")
     args = parser.parse_args(argv)
 
-    report = {"benchmark": "monte_carlo", "environment": environment(), "settings": settings(args), "rows": []}
-    print_environment(report["environment"])
+    report = start_report("monte_carlo", args)
     for size in args.sizes:
         case = (
             f"{args.samples} samples, {size.inputs}-{size.hidden}-{size.hidden}-{size.outputs} MLP on {size.rows} "

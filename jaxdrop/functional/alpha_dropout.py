@@ -63,10 +63,7 @@ def alpha_dropout(
     References:
       Klambauer et al., `Self-normalizing neural networks <https://arxiv.org/abs/1706.02515>`_, 2017
     """
-    x = _checks.inexact("x", x)
-    static_rate = _checks.static_rate("rate", rate)
-    shared = _checks.axes("broadcast_dims", broadcast_dims, x.ndim)
-    bits = _checks.random_bits(bits, static_rate)
+    x, static_rate, shared, bits = _checks.masked(x, rate, broadcast_dims, bits)
     _checks.positive("variance", variance)
     if static_rate == 0:
         return x

@@ -49,10 +49,7 @@ def standard_dropout(
     References:
       Srivastava et al., `Dropout <https://jmlr.org/papers/v15/srivastava14a.html>`_, 2014
     """
-    x = _checks.inexact("x", x)
-    static_rate = _checks.static_rate("rate", rate)
-    shared = _checks.axes("broadcast_dims", broadcast_dims, x.ndim)
-    bits = _checks.random_bits(bits, static_rate)
+    x, static_rate, shared, bits = _checks.masked(x, rate, broadcast_dims, bits)
     if static_rate == 0:
         return x
     if static_rate == 1:

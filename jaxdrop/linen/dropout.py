@@ -3,10 +3,11 @@
 import flax.linen as nn
 import jax
 
-from jaxdrop import _checks, functional
+from jaxdrop import functional
+from jaxdrop.linen._stochastic import StochasticModule, rate_needs_key
 
 
-class Dropout(nn.Dropout):
+class Dropout(StochasticModule, nn.Dropout):
     """Drop-in replacement for `flax.linen.Dropout`; see `jaxdrop.dropout` for the method.
 
     The fields, the call and the conventions are flax's: an RNG stream named `rng_collection`, none of it used when
@@ -35,18 +36,8 @@ class Dropout(nn.Dropout):
 
     bits: int | None = None
 
-    @nn.compact
-    def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
-        """Applies dropout to `inputs`, floating point of any shape, with the key `rng` or else one from the stream.
+    def key_needed(self) -> bool:
+        return rate_needs_key(self.rate)
 
-        Raises:
-          ValueError: If `deterministic` is given neither or twice, or for the conditions of `jaxdrop.dropout`.
-          flax.errors.InvalidRngError: If the RNG stream is missing.
-        """
-        deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
-        static_rate = _checks.static_rate("rate", self.rate)
-        if deterministic:
-            return inputs
-        if rng is None and static_rate not in (0.0, 1.0):
-            rng = self.make_rng(self.rng_collection)
-        return functional.dropout(rng, inputs, self.rate, broadcast_dims=self.broadcast_dims, bits=self.bits)
+    def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
+        return functional.dropout(key, inputs, self.rate, broadcast_dims=self.broadcast_dims, bits=self.bits)

@@ -1,12 +1,12 @@
 """Uniform dropout (Uout) as a linen module."""
 
-import flax.linen as nn
 import jax
 
 from jaxdrop import _checks, functional
+from jaxdrop.linen._stochastic import StochasticModule
 
 
-class UniformDropout(nn.Module):
+class UniformDropout(StochasticModule):
     """Multiplicative uniform noise; see `jaxdrop.uniform_dropout`.
 
     Nothing is dropped, so that instead of a `rate` there is a `beta`.
@@ -26,17 +26,8 @@ class UniformDropout(nn.Module):
     deterministic: bool | None = None
     rng_collection: str = "dropout"
 
-    @nn.compact
-    def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
-        """Applies the layer to `inputs`, with the key `rng` or else one from the stream.
+    def key_needed(self) -> bool:
+        return _checks.static_rate("beta", self.beta) != 0
 
-        Raises:
-          ValueError: If `deterministic` is given neither or twice, or for the conditions of the function.
-          flax.errors.InvalidRngError: If the RNG stream is missing.
-        """
-        deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
-        key_needed = _checks.static_rate("beta", self.beta) != 0
-        if deterministic:
-            return inputs
-        key = self.make_rng(self.rng_collection) if key_needed and rng is None else rng
+    def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
         return functional.uniform_dropout(key, inputs, self.beta)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.benchmarks import _contestants, _timing, dropout, monte_carlo
+from experiments.benchmarks import _contestants, _timing, dropout, methods, monte_carlo
 
 LAYERS = ["multiply", "jaxdrop", "jaxdrop bits=8", "flax.linen", "equinox", "haiku", "keras", "torch (eager)"]
 
@@ -145,3 +145,14 @@ def test_table_shows_what_is_unknown(capsys):
         ["theirs", "n/a"],
         ["absent", "not", "installed"],
     ]
+
+
+def test_methods_reports_every_method_and_what_it_holds(tmp_path):
+    path = tmp_path / "methods.json"
+    report = methods.main(f"--shape 2x8x8x4 --repeats 1 --out {path}".split(" "))
+    assert json.loads(path.read_text())["rows"] == report["rows"]
+    by_name = {row["name"]: row for row in report["rows"]}
+    assert list(by_name) == list(methods.METHODS)
+    assert by_name["dropout"]["time_vs_dropout"] == 1
+    # Of 512 entries: a key and a rate are held, no mask.
+    assert all(0 < row["held_bytes"] < 0.1 for row in report["rows"])
