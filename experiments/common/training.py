@@ -1,6 +1,6 @@
 """The training loop: epochs under jit, a checkpoint and a line of metrics after each, resumed where it was killed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +14,34 @@ from tqdm import tqdm
 from experiments.common.errors import RefusedError
 from experiments.common.results import sign_of_life
 
+Variables = Mapping[str, Any]
+Loss = Callable[[Variables, Any, jax.Array, jax.Array], tuple[jax.Array, Variables]]
+
 
 class TrainState(NamedTuple):
-    """What a checkpoint holds: parameters and optimiser state, pytrees of arrays."""
+    """What a checkpoint holds.
 
+    Attributes:
+      step: Updates so far, an integer.
+      params: Parameters, a pytree.
+      other: The model's other collections of variables.
+      opt_state: State of the optimiser.
+    """
+
+    step: jax.Array
     params: Any
+    other: Variables
     opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """All collections, as a model takes them."""
+        return {"params": self.params, **self.other}
 
 
 def fit(
-    loss: Callable[[Any, Any, jax.Array], jax.Array],
-    params: Any,
+    loss: Loss,
+    variables: Variables,
     optimizer: optax.GradientTransformation,
     examples: Any,
     key: jax.Array,
@@ -32,70 +49,89 @@ def fit(
     epochs: int,
     batch_size: int,
     workdir: Path,
-    evaluate: Callable[[Any], dict[str, jax.Array]],
-) -> Any:
+    evaluate: Callable[[Variables], dict[str, jax.Array]],
+    name: str = "",
+) -> dict[str, Any]:
     """Minimises a loss by stochastic gradient descent, epoch by epoch.
 
     Epoch i takes the examples in the order, and its noise from the key, that `jax.random.fold_in(key, i)` gives. So a
     run that was killed goes on from its last checkpoint as if it had not been: on the same machine, bit for bit.
 
+    Given several keys, it trains as many networks side by side in one compiled program, each as it would be alone.
+
     Args:
-      loss: (params, batch, key) -> scalar, the mean over a batch; may use the key for noise.
-      params: Initial parameters, a pytree.
+      loss: (variables, batch, key, step) -> the mean over a batch, a scalar, and the new values of the collections
+        that it changes, or {}. May use the key for noise; the step counts the updates before.
+      variables: Initial variables of the model: 'params', which are trained, and maybe other collections. With a
+        leading axis of networks if there are several keys.
       optimizer: An optax optimiser.
       examples: Pytree of arrays whose leading axis counts the examples; a batch is the same pytree.
-      key: PRNG key.
+      key: PRNG key, or a vector of them.
       epochs: Passes over the examples.
       batch_size: Examples in a batch; the examples left over at the end of an epoch are not used in it.
-      workdir: Absolute path of the folder for checkpoints and tensorboard's event files.
-      evaluate: params -> metrics by name, computed and logged after each epoch.
+      workdir: Absolute path of the run's folder.
+      evaluate: variables -> metrics by name, computed and logged after each epoch.
+      name: Sub-folder of `workdir` for checkpoints and tensorboard's event files; for a run that trains several times.
 
     Returns:
-      The parameters after the last epoch.
+      The variables after the last epoch.
 
     Raises:
       RefusedError: If there are fewer examples than `batch_size`.
     """
+    folder = workdir / name
     examples = jax.tree.map(jnp.asarray, examples)
     num_examples = len(jax.tree.leaves(examples)[0])
     steps = num_examples // batch_size
     if steps == 0:
         raise RefusedError(f"batch_size must be at most the number of examples, {num_examples}, got {batch_size}")
 
-    @jax.jit
-    def run_epoch(state: TrainState, epoch: jax.Array) -> tuple[TrainState, jax.Array]:
+    def start(variables: Variables) -> TrainState:
+        other = {name: values for name, values in variables.items() if name != "params"}
+        return TrainState(jnp.asarray(0), variables["params"], other, optimizer.init(variables["params"]))
+
+    def run_epoch(state: TrainState, key: jax.Array, epoch: jax.Array) -> tuple[TrainState, jax.Array]:
         order_key, noise_key = jax.random.split(jax.random.fold_in(key, epoch))
         order = jax.random.permutation(order_key, num_examples)[: steps * batch_size].reshape(steps, batch_size)
 
         def step(state, inputs):
             indices, step_key = inputs
             batch = jax.tree.map(lambda x: x[indices], examples)
-            value, gradient = jax.value_and_grad(loss)(state.params, batch, step_key)
+
+            def loss_of_params(params):
+                return loss({"params": params, **state.other}, batch, step_key, state.step)
+
+            (value, changed), gradient = jax.value_and_grad(loss_of_params, has_aux=True)(state.params)
             with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
                 updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-            return TrainState(optax.apply_updates(state.params, updates), opt_state), value
+            params = optax.apply_updates(state.params, updates)
+            return TrainState(state.step + 1, params, {**state.other, **changed}, opt_state), value
 
         state, losses = jax.lax.scan(step, state, (order, jax.random.split(noise_key, steps)))
         return state, losses.mean()
 
-    state = TrainState(params, optimizer.init(params))
+    if jnp.ndim(key):
+        start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, (0, 0, None))
+    run_epoch = jax.jit(run_epoch, donate_argnums=0)
+    # A copy, for the state is donated.
+    state = jax.tree.map(jnp.copy, start(variables))
     # A checkpoint is complete when its call returns: a run killed at any time leaves the last complete one.
     options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
-    with ocp.CheckpointManager(workdir / "checkpoints", options=options) as checkpoints:
+    with ocp.CheckpointManager(folder / "checkpoints", options=options) as checkpoints:
         done = checkpoints.latest_step() or 0
         if done:
             state = checkpoints.restore(done, args=ocp.args.StandardRestore(state))
         # What an earlier segment logged after its last checkpoint is purged: those epochs are run again.
         with (
-            SummaryWriter(str(workdir), purge_step=done + 1 if done else None, filename_suffix=f".{done}") as writer,
-            tqdm(range(done, epochs), initial=done, total=epochs, unit="epoch", disable=None) as progress,
+            SummaryWriter(str(folder), purge_step=done + 1 if done else None, filename_suffix=f".{done}") as writer,
+            tqdm(range(done, epochs), name or None, epochs, initial=done, unit="epoch", disable=None) as progress,
         ):
             for epoch in progress:
-                state, train_loss = run_epoch(state, epoch)
-                metrics = {"train_loss": train_loss, **evaluate(state.params)}
-                for name, value in metrics.items():
-                    writer.add_scalar(name, float(value), epoch + 1)
-                progress.set_postfix({name: f"{float(value):.3f}" for name, value in metrics.items()})
+                state, train_loss = run_epoch(state, key, epoch)
+                metrics = {"train_loss": train_loss.mean(), **evaluate(state.variables)}
+                for metric, value in metrics.items():
+                    writer.add_scalar(metric, float(value), epoch + 1)
+                progress.set_postfix({metric: f"{float(value):.3f}" for metric, value in metrics.items()})
                 checkpoints.save(epoch + 1, args=ocp.args.StandardSave(state))
                 sign_of_life(workdir)
-    return state.params
+    return state.variables

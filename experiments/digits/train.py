@@ -94,18 +94,18 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
     train, validation, test = (data.load(config.dataset, split) for split in data.SPLITS)
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     model = MLP(config.width, config.depth, config.rate)
-    params = model.init(init_key, jnp.asarray(train.images[:1]), deterministic=True)
+    variables = model.init(init_key, jnp.asarray(train.images[:1]), deterministic=True)
 
-    def apply(params, images, **options) -> jax.Array:
-        return cast(jax.Array, model.apply(params, jnp.asarray(images), **options))
+    def apply(variables, images, **options) -> jax.Array:
+        return cast(jax.Array, model.apply(variables, jnp.asarray(images), **options))
 
-    def loss(params, batch, key):
-        logits = apply(params, batch.images, deterministic=False, rngs={"dropout": key})
-        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean()
+    def loss(variables, batch, key, step):
+        logits = apply(variables, batch.images, deterministic=False, rngs={"dropout": key})
+        return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean(), {}
 
     @jax.jit
-    def evaluate(params):
-        logits = apply(params, validation.images, deterministic=True)
+    def evaluate(variables):
+        logits = apply(variables, validation.images, deterministic=True)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(validation.labels))
         return {
             "validation_loss": losses.mean(),
@@ -114,13 +114,22 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
 
     steps = config.epochs * (len(train.labels) // config.batch_size)
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
-    schedule = {"epochs": config.epochs, "batch_size": config.batch_size}
-    params = fit(loss, params, optimizer, train, train_key, **schedule, workdir=workdir, evaluate=evaluate)
+    variables = fit(
+        loss,
+        variables,
+        optimizer,
+        train,
+        train_key,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        workdir=workdir,
+        evaluate=evaluate,
+    )
 
     images, labels = jnp.asarray(test.images), jnp.asarray(test.labels)
-    softmax = jax.nn.softmax(jax.jit(partial(apply, deterministic=True))(params, images))
+    softmax = jax.nn.softmax(jax.jit(partial(apply, deterministic=True))(variables, images))
     softmax_entropy = jax.scipy.special.entr(softmax).sum(-1)
-    sample = jaxdrop.linen.sampler(model, params, images, deterministic=True)
+    sample = jaxdrop.linen.sampler(model, variables, images, deterministic=True)
     mc_dropout = jaxdrop.monte_carlo(sample, sample_key, num_samples=config.num_samples, outputs="logits")
 
     pictures.sure_and_unsure(test.images, test.labels, mc_dropout).savefig(workdir / "sure_and_unsure.png")

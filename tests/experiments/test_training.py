@@ -19,23 +19,23 @@ class InterruptedRunError(Exception):
     pass
 
 
-def loss(params, batch, key):
+def loss(variables, batch, key, step):
     noise = 0.1 * jax.random.normal(key, batch.shape)
-    return jnp.mean((batch + noise - params[None]) ** 2)
+    return jnp.mean((batch + noise - variables["params"][None]) ** 2), {}
 
 
 def train(workdir, epochs=6, batch_size=8, stop_at=None, seed=0):
     calls = []
 
-    def evaluate(params):
-        calls.append(params)
+    def evaluate(variables):
+        calls.append(variables)
         if len(calls) == stop_at:
             raise InterruptedRunError
-        return {"validation_loss": jnp.sum(params**2)}
+        return {"validation_loss": jnp.sum(variables["params"] ** 2)}
 
-    params = fit(
+    variables = fit(
         loss,
-        jnp.ones(3),
+        {"params": jnp.ones(3)},
         optax.adam(0.1),
         EXAMPLES,
         jax.random.key(seed),
@@ -44,7 +44,7 @@ def train(workdir, epochs=6, batch_size=8, stop_at=None, seed=0):
         workdir=workdir,
         evaluate=evaluate,
     )
-    return np.asarray(params), len(calls)
+    return np.asarray(variables["params"]), len(calls)
 
 
 def logged(path):
@@ -102,21 +102,21 @@ def test_equal_seeds_give_equal_parameters_and_other_seeds_others(tmp_path):
 def test_each_epoch_takes_every_example_once_in_another_order(tmp_path):
     batches = []
 
-    def record(params, batch, key):
+    def record(variables, batch, key, step):
         jax.debug.callback(lambda values: batches.append(np.asarray(values)), batch)
-        return jnp.sum(params * batch)
+        return jnp.sum(variables["params"] * batch), {}
 
     numbers = np.arange(12, dtype=np.float32)
     fit(
         record,
-        jnp.ones(()),
+        {"params": jnp.ones(())},
         optax.sgd(0.1),
         numbers,
         jax.random.key(0),
         epochs=2,
         batch_size=4,
         workdir=tmp_path,
-        evaluate=lambda params: {},
+        evaluate=lambda variables: {},
     )
     jax.effects_barrier()
     first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
@@ -128,9 +128,32 @@ def test_each_epoch_takes_every_example_once_in_another_order(tmp_path):
 
 def test_the_optimiser_keeps_its_state_from_step_to_step(tmp_path):
     three_steps = optax.sgd(lambda count: jnp.where(count < 3, 0.125, 0.0))
-    options = {"epochs": 2, "batch_size": 25, "workdir": tmp_path, "evaluate": lambda params: {}}
-    params = fit(lambda params, batch, key: params, jnp.ones(()), three_steps, EXAMPLES, jax.random.key(0), **options)
-    assert params == 1 - 3 * 0.125
+    variables = fit_scalar(lambda variables, batch, key, step: (variables["params"], {}), tmp_path, three_steps)
+    assert variables["params"] == 1 - 3 * 0.125
+
+
+def test_the_loss_is_given_the_step_and_changes_other_collections(tmp_path):
+    def loss(variables, batch, key, step):
+        return step * variables["params"], {"batch_stats": variables["batch_stats"] + step}
+
+    variables = fit_scalar(loss, tmp_path, optax.sgd(0.125), batch_stats=jnp.zeros(()))
+    assert variables == {"params": 1 - 0.125 * (0 + 1 + 2 + 3), "batch_stats": 0 + 1 + 2 + 3}
+
+
+def fit_scalar(loss, workdir, optimizer, **other):
+    options = {"epochs": 2, "batch_size": 25, "workdir": workdir, "evaluate": lambda variables: {}}
+    return fit(loss, {"params": jnp.ones(()), **other}, optimizer, EXAMPLES, jax.random.key(0), **options)
+
+
+def test_networks_trained_side_by_side_are_those_trained_alone(tmp_path):
+    options = {"epochs": 3, "batch_size": 8, "workdir": tmp_path, "evaluate": lambda variables: {}}
+    keys = jax.random.split(jax.random.key(0), 3)
+    starts = jnp.arange(9.0).reshape(3, 3)
+    optimizer = optax.chain(optax.clip_by_global_norm(0.1), optax.adam(0.1))  # whose norm is each network's own
+    together = fit(loss, {"params": starts}, optimizer, EXAMPLES, keys, **options, name="together")
+    for number in range(3):
+        alone = fit(loss, {"params": starts[number]}, optimizer, EXAMPLES, keys[number], **options, name=f"{number}")
+        np.testing.assert_allclose(together["params"][number], alone["params"], rtol=1e-5)
 
 
 def test_refuses_a_batch_larger_than_the_data(tmp_path):
