@@ -21,6 +21,22 @@ def inexact(name: str, x: jax.typing.ArrayLike) -> jax.Array:
     return array
 
 
+def real(name: str, x: jax.typing.ArrayLike) -> jax.Array:
+    """Returns `x` as an array; raises unless it is real floating point."""
+    array = inexact(name, x)
+    if jnp.iscomplexobj(array):
+        raise TypeError(f"{name} must be real, got dtype {array.dtype}.")
+    return array
+
+
+def integers(name: str, x: jax.typing.ArrayLike) -> jax.Array:
+    """Returns `x` as an array; raises unless it holds integers."""
+    array = jnp.asarray(x)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise TypeError(f"{name} must be integers, got dtype {array.dtype}.")
+    return array
+
+
 def prng_key(name: str, key: jax.Array | None) -> jax.Array:
     """Returns `key`; raises unless it is one PRNG key, typed or legacy."""
     if isinstance(key, np.ndarray):
@@ -54,6 +70,14 @@ def static_rate(name: str, rate: jax.typing.ArrayLike) -> float | None:
     raise TypeError(f"{name} must be a number in [0, 1] or an array, got {type(rate).__name__}: {rate!r}.")
 
 
+def known_rate(name: str, rate: float) -> float:
+    """Returns a rate in [0, 1]; raises for an array as well, where the rate decides a shape."""
+    value = static_rate(name, rate)
+    if value is None:
+        raise TypeError(f"{name} must be a Python number, as it decides a shape, got an array: {rate!r}.")
+    return value
+
+
 def axes(name: str, dims: Sequence[int], ndim: int) -> tuple[int, ...]:
     """Returns `dims` as sorted non-negative axes of an array with `ndim` axes."""
     for dim in dims:
@@ -85,6 +109,19 @@ def sizes(name: str, value: int | Sequence[int], number: int) -> tuple[int, ...]
     return tuple(int(size) for size in each)
 
 
+def pads(name: str, value: int | Sequence[int | Sequence[int]], number: int) -> tuple[tuple[int, int], ...]:
+    """Returns `number` pairs of integers, at least 0, given one integer for all, or an integer or a pair each."""
+    each = tuple(value) if isinstance(value, Sequence | np.ndarray) else (value,) * number
+    pairs = tuple(tuple(pair) if isinstance(pair, Sequence | np.ndarray) else (pair, pair) for pair in each)
+    if len(pairs) != number or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{name} must be an integer, or one or a pair for each of {number} axes, got {value!r}.")
+    for size in (size for pair in pairs for size in pair):
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral):
+            raise TypeError(f"{name} must be of integers, got {value!r}.")
+        at_least(name, int(size), 0)
+    return tuple((int(low), int(high)) for low, high in pairs)
+
+
 def rate_shape(name: str, shape: tuple[int, ...], target: tuple[int, ...], shared: tuple[int, ...]) -> tuple[int, ...]:
     """Returns `shape` padded with leading ones to the rank of `target`.
 
@@ -98,17 +135,18 @@ def rate_shape(name: str, shape: tuple[int, ...], target: tuple[int, ...], share
     return padded
 
 
-def random_bits(bits: int | None, rate: float | None) -> int:
+def random_bits(bits: int | None, rate: float | None, allowed: Sequence[int] = (8, 16, 32)) -> int:
     """Returns how many random bits decide one element, given a static rate or None.
 
-    Raises if `bits` is not one of 8, 16 and 32, or so few that they would turn `rate` into 0 or 1.
+    Raises if `bits` is not among the `allowed`, or so few that they would turn `rate` into 0 or 1.
     """
-    if bits not in (None, 8, 16, 32):
-        raise ValueError(f"bits must be None, 8, 16 or 32, got {bits!r}.")
+    if bits is not None and bits not in allowed:
+        *others, last = allowed
+        raise ValueError(f"bits must be None, {', '.join(map(str, others))} or {last}, got {bits!r}.")
     if rate is None:
         return 16 if bits is None else bits
     if bits is None:
-        return _default_bits(rate)
+        return _default_bits(rate, allowed)
     if 0 < rate < 1 and round(rate * 2**bits) in (0, 2**bits):
         raise ValueError(
             f"bits={bits} rounds the rate {rate!r} to {round(rate * 2**bits) // 2**bits}; use more bits or bits=None."
@@ -134,9 +172,10 @@ def masked(
     return Masked(array, known, axes("broadcast_dims", broadcast_dims, array.ndim), random_bits(bits, known))
 
 
-def _default_bits(rate: float) -> int:
-    if (rate * 2**8).is_integer():
-        return 8
+def _default_bits(rate: float, allowed: Sequence[int]) -> int:
+    for bits in allowed:
+        if bits <= 8 and (rate * 2**bits).is_integer():
+            return bits
     # Rounding to 16 bits moves a rate by at most 2**-17, which only a very small or a very large one could notice.
     rounded = round(rate * 2**16) / 2**16
     return 16 if math.isclose(rounded, rate, rel_tol=0.01) and math.isclose(1 - rounded, 1 - rate, rel_tol=0.01) else 32
@@ -148,10 +187,59 @@ def at_least(name: str, value: int | None, minimum: int) -> None:
         raise ValueError(f"{name} must be at least {minimum}, got {value}.")
 
 
+def integer_between(name: str, value: int, minimum: int, maximum: int) -> None:
+    """Raises unless `value` is an integer from `minimum` to `maximum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{name} must be from {minimum} to {maximum}, got {value}.")
+
+
+def unused(name: str, value: object, where: str) -> None:
+    """Raises if an option is given that means nothing `where` it is given."""
+    if value is not None:
+        raise ValueError(f"{name} must be None {where}, got {value!r}.")
+
+
+def interval(name: str, value: Sequence[float]) -> tuple[float, float]:
+    """Returns two ascending finite numbers."""
+    ends = tuple(value)
+    if len(ends) != 2 or not all(isinstance(end, numbers.Real) for end in ends):
+        raise ValueError(f"{name} must be two numbers, got {value!r}.")
+    low, high = float(ends[0]), float(ends[1])
+    if not -math.inf < low <= high < math.inf:  # false for NaN as well
+        raise ValueError(f"{name} must be ascending and finite, got {value!r}.")
+    return low, high
+
+
 def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raises unless `value` is among the `allowed`."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def weights(
+    kernel: jax.typing.ArrayLike, bias: jax.typing.ArrayLike | None, x: jax.Array, ranks: Sequence[int], groups: int = 1
+) -> tuple[jax.Array, jax.Array | None]:
+    """Returns a kernel (..., in / groups, out), of one of the `ranks`, and a bias (out,) or None as arrays.
+
+    Raises unless they fit each other and the `groups` of the last axis of `x`.
+    """
+    array = real("kernel", kernel)
+    if array.ndim not in ranks:
+        raise ValueError(f"kernel must have {' or '.join(map(str, ranks))} axes, got shape {array.shape}.")
+    at_least("feature_group_count", groups, 1)
+    if x.ndim < array.ndim - 1 or x.shape[-1] != array.shape[-2] * groups or array.shape[-1] % groups:
+        raise ValueError(
+            "kernel must be (..., in / groups, out) for x (..., in), in and out multiples of the groups, got shapes"
+            f" {array.shape} and {x.shape} and {groups} groups."
+        )
+    if bias is None:
+        return array, None
+    offset = real("bias", bias)
+    if offset.shape != array.shape[-1:]:
+        raise ValueError(f"bias must have shape {array.shape[-1:]}, got {offset.shape}.")
+    return array, offset
 
 
 def class_labels(probabilities: jax.Array, labels: jax.Array) -> None:
@@ -182,10 +270,26 @@ def positive(name: str, value: jax.typing.ArrayLike, *, or_zero: bool = False) -
         raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0 and finite, got {value!r}.")
 
 
+def finite(name: str, value: jax.typing.ArrayLike) -> None:
+    """Raises unless `value` is a finite number; arrays are let through."""
+    if isinstance(value, jax.Array | np.ndarray):
+        return
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number or an array, got {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}.")
+
+
 def same_shape(name: str, x: jax.Array, other_name: str, other: jax.Array) -> None:
     """Raises unless both arrays have one shape."""
     if x.shape != other.shape:
         raise ValueError(f"{name} and {other_name} must have the same shape, got {x.shape} and {other.shape}.")
+
+
+def same_dtype(name: str, x: jax.Array, other_name: str, other: jax.Array) -> None:
+    """Raises unless both arrays have one dtype."""
+    if x.dtype != other.dtype:
+        raise TypeError(f"{name} and {other_name} must have the same dtype, got {x.dtype} and {other.dtype}.")
 
 
 def labels_of_logits(name: str, labels: jax.Array, logits_name: str, logits: jax.Array) -> None:
@@ -205,3 +309,9 @@ def params_given(params: object) -> None:
             "You are using a transformation that requires the current value of parameters, but you are not passing"
             " `params` when calling `update`."
         )
+
+
+def some_chosen(name: str, chosen: Sequence[bool], paths: Sequence[Sequence[str]]) -> None:
+    """Raises if a predicate on paths chooses none of them."""
+    if not any(chosen):
+        raise ValueError(f"{name} must choose at least one leaf, got none of {', '.join(map('/'.join, paths))}.")

@@ -54,7 +54,7 @@ def keep_mask(
       shape: Shape of the array.
       rate: Probability of dropping, clipped to [0, 1] and rounded to a multiple of `2**-bits`; broadcasts against
         `shape`.
-      bits: Random bits for each element: 8, 16 or 32.
+      bits: Random bits for each element: a power of two up to 32.
       shared: Non-negative axes along which all elements share one decision.
 
     Returns:
@@ -153,6 +153,72 @@ def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array
         cpu=functools.partial(_elementwise, layout=layout),
         default=functools.partial(_packed, layout=layout),
     )
+
+
+def split(key: jax.Array, number: int) -> list[jax.Array]:
+    """Returns legacy keys whose streams are unrelated to one another and to that of `key`.
+
+    Inside `redraw`, where `key` is used up already, jax_debug_key_reuse would not let jax.random.split have it.
+    """
+    # A mask's columns never count this far.
+    words = threefry2x32(*_key_words(key), lax.iota(jnp.uint32, number), np.uint32(2**32 - 1))
+    # Without the barrier XLA fuses this into what is drawn, and compiles for minutes (on CPU, jax 0.12, bfloat16).
+    return list(lax.optimization_barrier(jnp.stack(words, axis=1)))
+
+
+def tiles(length: int, bits: int) -> tuple[int, int]:
+    """Splits `length` entries into equal tiles, of no more than one block decides on; returns their number and size."""
+    number = max(1, math.ceil(length * bits / 64))
+    return number, math.ceil(length / number)
+
+
+def draw_blocks(key: jax.Array, shape: tuple[int, ...], column: jax.typing.ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Draws 64 bits for each element of an array: the block with counter (position, column).
+
+    For masks with one axis more than can be held: `keeps` reads one decision after another out of the blocks, and the
+    next column decides on the next tile.
+
+    Args:
+      key: PRNG key, typed or legacy, of any implementation. The caller marks it as used.
+      shape: Shape of the array.
+      column: Integer scalar.
+
+    Returns:
+      Two uint32 arrays of `shape`.
+    """
+    if math.prod(shape) > 2**32:
+        raise ValueError(f"shape must have at most 2**32 elements, got {shape}.")
+    column = jnp.broadcast_to(jnp.asarray(column, jnp.uint32), shape)
+    return threefry2x32(*_key_words(key), _rows(shape, -1), column)
+
+
+def keeps(
+    blocks: tuple[jax.Array, jax.Array], number: jax.Array, rate: jax.typing.ArrayLike, *, bits: int
+) -> jax.Array:
+    """Returns the decision `number`, below `64 // bits`, of each block: True where an element survives.
+
+    Args:
+      blocks: What `draw_blocks` returned.
+      number: Uint32 array that broadcasts with the blocks.
+      rate: Probability of dropping, a scalar, clipped and rounded as in `keep_mask`.
+      bits: Random bits for each decision: a power of two up to 32.
+
+    Returns:
+      A boolean array.
+    """
+    per_word = np.uint32(32 // bits)
+    word = jnp.where(number < per_word, *blocks)
+    drawn = (word >> (number % per_word * np.uint32(bits))) & np.uint32(2**bits - 1)
+    return _survives(drawn, _levels(jnp.asarray(rate, jnp.float32), bits), bits)
+
+
+def zeros_to_sum(shape: tuple[int, ...], dtype: jax.typing.DTypeLike, key: jax.Array, *arrays: jax.Array) -> jax.Array:
+    """Returns zeros to which `lax.scan` may add terms made of `key` and `arrays`.
+
+    Under `jax.shard_map` they must differ from shard to shard as soon as one of those does.
+    """
+    zeros = [jnp.sum(jnp.zeros_like(array)).astype(dtype) for array in (*_key_words(key), *arrays)]
+    return jnp.broadcast_to(sum(zeros[1:], zeros[0]), shape)
 
 
 class _Layout(NamedTuple):

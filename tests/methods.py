@@ -25,6 +25,9 @@ class Method:
       drops: `(y) -> array` of independent indicators of what was dropped, each with the chance `rate`, for an input of
         shape SHAPE without zeros; None if nothing is dropped.
       parameter: What the method itself calls `rate`.
+      holds: How many numbers of a SHAPE input the backward pass may hold because what is dropped depends on the input,
+        so that the key alone does not tell: at most one for each decision.
+      own_derivative: Whether the method defines a derivative that is not that of its value; its own tests check it.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Method:
     expectation: Callable = lambda x, rate: x
     drops: Callable | None = None
     parameter: str = "rate"
+    holds: int = 0
+    own_derivative: bool = False
 
 
 SHAPE = (16, 6, 8)  # batch, length, channels
@@ -56,6 +61,11 @@ def alpha_dropout_moments(x, rate):
 def cut_chance(rate):
     """Of a position to be in a hole of size 2, whose centre is there or at the next one, of `SHAPE[1]`."""
     return rate * np.array([2, 2, 2, 2, 2, 1])[:, None] / SHAPE[1]
+
+
+def max_drop_chance(x, rate, axis):
+    """Of each entry: `rate` for the maxima along `axis`."""
+    return rate * (x == x.max(axis, keepdims=True))
 
 
 METHODS = [
@@ -155,5 +165,36 @@ METHODS = [
         lambda rate, rngs: jaxdrop.nnx.Cutout(2, rate=rate, rngs=rngs),
         variance=lambda x, rate: np.square(x) * cut_chance(rate) * (1 - cut_chance(rate)),
         mean=lambda x, rate: x * (1 - cut_chance(rate)),
+    ),
+    Method(
+        "max_drop",
+        jaxdrop.max_drop,
+        jaxdrop.linen.MaxDrop,
+        lambda rate, rngs: jaxdrop.nnx.MaxDrop(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * max_drop_chance(x, rate, 1) * (1 - max_drop_chance(x, rate, 1)),
+        mean=lambda x, rate: x * (1 - max_drop_chance(x, rate, 1)),
+        drops=lambda y: (y == 0).any(1),
+        holds=SHAPE[0] * SHAPE[2],
+    ),
+    Method(
+        "max_drop_channel",
+        functools.partial(jaxdrop.max_drop, mode="channel"),
+        functools.partial(jaxdrop.linen.MaxDrop, mode="channel"),
+        lambda rate, rngs: jaxdrop.nnx.MaxDrop(rate, mode="channel", rngs=rngs),
+        variance=lambda x, rate: np.square(x) * max_drop_chance(x, rate, 2) * (1 - max_drop_chance(x, rate, 2)),
+        mean=lambda x, rate: x * (1 - max_drop_chance(x, rate, 2)),
+        drops=lambda y: (y == 0).any(2),
+        holds=SHAPE[0] * SHAPE[1],
+    ),
+    Method(
+        "shake_drop",
+        functools.partial(jaxdrop.shake_drop, mode="row"),
+        functools.partial(jaxdrop.linen.ShakeDrop, mode="row"),
+        lambda rate, rngs: jaxdrop.nnx.ShakeDrop(rate, mode="row", rngs=rngs),
+        variance=lambda x, rate: np.square(x) * (1 - rate + rate / 3 - (1 - rate) ** 2),
+        mean=lambda x, rate: x * (1 - rate),
+        expectation=jaxdrop.shake_drop_expectation,
+        drops=lambda y: (y != 1).any((1, 2)),
+        own_derivative=True,
     ),
 ]

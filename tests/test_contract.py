@@ -128,10 +128,11 @@ def test_mean_and_variance(method, x, rate, getkey):
 
 
 def test_gradient_under_checkpoint_scan_and_vmap(method, x, getkey):
-    keys = jax.random.split(getkey(), 3)
+    keys = jax.random.split(getkey(), 2)
+    one_by_one = list(keys)
 
     def loss(x, draw=method.function):
-        for key in keys:
+        for key in one_by_one:
             x = jnp.sin(draw(key, x, 0.3))
         return x.sum()
 
@@ -141,28 +142,34 @@ def test_gradient_under_checkpoint_scan_and_vmap(method, x, getkey):
     gradient = jax.grad(loss)(x)
     tolerance = {"rtol": 1e-5, "atol": 1e-6}
     checkpointed = functools.partial(loss, draw=jax.checkpoint(method.function, static_argnums=2))
-    np.testing.assert_allclose(jax.grad(checkpointed)(x), gradient, **tolerance)
+    np.testing.assert_allclose(jax.jit(jax.grad(checkpointed))(x), gradient, **tolerance)
     np.testing.assert_allclose(jax.jit(jax.grad(scanned))(x), gradient, **tolerance)
-    np.testing.assert_allclose(jax.vmap(jax.grad(loss))(jnp.stack([x, x + 1]))[0], gradient, **tolerance)
+    several = jax.jit(jax.vmap(jax.grad(loss)))(jnp.stack([x, x + 1]))
+    np.testing.assert_allclose(several[0], gradient, **tolerance)
 
 
 def test_forward_mode_and_second_derivatives(method, getkey):
+    if method.own_derivative:
+        pytest.skip("not the derivative of the value, by design")
     key, x = getkey(), 1 + jax.random.uniform(getkey(), (2, 3, 4))
     offset = method.function(clone(key), jnp.zeros_like(x), 0.4)  # of methods that are affine in x
 
     def loss(x):
         return ((method.function(key, x, 0.4) - offset) ** 3).sum()
 
-    y, tangent = jax.jvp(loss, (x,), (x,))
+    @jax.jit
+    def derivatives(x):
+        return jax.jvp(loss, (x,), (x,)), jax.jvp(jax.grad(loss), (x,), (x,))
+
+    (y, tangent), (gradient, product) = derivatives(x)
     np.testing.assert_allclose(tangent, 3 * y, rtol=1e-5)  # a cubic form
-    product = jax.jvp(jax.grad(loss), (x,), (x,))[1]
-    np.testing.assert_allclose(product, 2 * jax.grad(loss)(x), rtol=1e-5)
+    np.testing.assert_allclose(product, 2 * gradient, rtol=1e-5)
 
 
 def test_the_backward_pass_holds_no_mask(method, x, getkey):
     _, pullback = jax.vjp(lambda x: method.function(getkey(), x, 0.3), x)
     held = sum(leaf.size for leaf in jax.tree.leaves(pullback))
-    assert held < 10, f"{held} numbers are held for the backward pass of {x.size}"
+    assert held < 10 + method.holds, f"{held} numbers are held for the backward pass of {x.size}"
 
 
 # 7. No key is used twice.
@@ -172,7 +179,7 @@ def test_uses_its_key_once(method, x, getkey):
     with jax.debug_key_reuse(True):
         jax.grad(lambda x: method.function(getkey(), x, 0.3).sum())(x)
         jax.jit(jax.grad(lambda x, key: method.function(key, x, 0.3).sum()))(x, getkey())
-        jax.hessian(lambda x, key: (method.function(key, x, 0.3) ** 2).sum())(x[:2, :1, :2], getkey())
+        jax.jit(jax.hessian(lambda x, key: (method.function(key, x, 0.3) ** 2).sum()))(x[:2, :1, :2], getkey())
         key = getkey()
         method.function(key, x, 0.3)
         with pytest.raises(jax.errors.KeyReuseError):
@@ -210,13 +217,13 @@ def test_linen_under_jit_grad_vmap_scan_and_remat(method, x, getkey):
     def loss(x, key, model):
         return (model.apply({}, x, None, rngs={"dropout": key})[0] ** 2).sum()
 
-    key = getkey()
-    plain = jax.grad(loss)(x, key, stack(Block))
-    np.testing.assert_allclose(jax.jit(jax.grad(loss), static_argnums=2)(x, key, stack(Block)), plain, rtol=1e-5)
-    np.testing.assert_allclose(jax.grad(loss)(x, key, stack(nn.remat(Block))), plain, rtol=1e-5)
     keys = jax.random.split(getkey(), 2)
-    both = jax.vmap(lambda key: jax.grad(loss)(x, key, stack(Block)))(keys)
-    np.testing.assert_allclose(both[1], jax.grad(loss)(x, keys[1], stack(Block)), rtol=1e-5)
+    plain = jax.grad(loss)(x, keys[0], stack(Block))
+    gradient = jax.jit(jax.grad(loss), static_argnums=2)
+    np.testing.assert_allclose(gradient(x, keys[0], stack(Block)), plain, rtol=1e-5)
+    np.testing.assert_allclose(gradient(x, keys[0], stack(nn.remat(Block))), plain, rtol=1e-5)
+    both = jax.vmap(lambda key: gradient(x, key, stack(Block)))(keys)
+    np.testing.assert_allclose(both[0], plain, rtol=1e-5)
     assert len(np.unique(both, axis=0)) == 2
 
 
@@ -243,15 +250,17 @@ def test_nnx_under_jit_grad_vmap_scan_and_remat(method, x):
     np.testing.assert_allclose(nnx.jit(nnx.grad(loss, argnums=1))(layer(), x), plain, rtol=1e-5)
     np.testing.assert_allclose(nnx.grad(nnx.remat(loss), argnums=1)(layer(), x), plain, rtol=1e-5)
 
+    streams = nnx.StateAxes({nnx.RngState: 0, ...: None})  # parameters, if any, have no axis
+
     @nnx.split_rngs(splits=3)
-    @nnx.vmap(in_axes=(0, None))
+    @nnx.vmap(in_axes=(streams, None))
     def draws(layer, x):
         return layer(x)
 
     assert len(np.unique(draws(layer(), x), axis=0)) == 3
 
     @nnx.split_rngs(splits=3)
-    @nnx.scan(in_axes=(0, nnx.Carry), out_axes=nnx.Carry)
+    @nnx.scan(in_axes=(streams, nnx.Carry), out_axes=nnx.Carry)
     def repeated(layer, x):
         return layer(x)
 

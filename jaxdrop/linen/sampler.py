@@ -11,13 +11,17 @@ import jax
 from jaxdrop.inference import Sampler
 from jaxdrop.inference.sampler import Arguments, Static, split_arguments
 from jaxdrop.linen._stochastic import StochasticModule
+from jaxdrop.linen.fractal_drop_path import FractalDropPath
 from jaxdrop.linen.layer_drop import LayerDrop
+from jaxdrop.linen.standout import Standout
 
 # Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
 _FORCED = (
     (nn.Dropout, "deterministic", False, "rng"),
     (StochasticModule, "deterministic", False, "rng"),
     (LayerDrop, "deterministic", False, "rng"),
+    (Standout, "deterministic", False, "rng"),
+    (FractalDropPath, "deterministic", False, "rng"),
     (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
     (nn.BatchNorm, "use_running_average", True, ""),
 )
