@@ -4,9 +4,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 from jaxdrop import schedules as schedules
+from jaxdrop.functional import DropConnectMoments as DropConnectMoments
 from jaxdrop.functional import alpha_dropout as alpha_dropout
 from jaxdrop.functional import cutout as cutout
 from jaxdrop.functional import drop_block as drop_block
+from jaxdrop.functional import drop_connect_conv as drop_connect_conv
+from jaxdrop.functional import drop_connect_conv_moments as drop_connect_conv_moments
+from jaxdrop.functional import drop_connect_dense as drop_connect_dense
+from jaxdrop.functional import drop_connect_dense_moments as drop_connect_dense_moments
 from jaxdrop.functional import dropout as dropout
 from jaxdrop.functional import feature_alpha_dropout as feature_alpha_dropout
 from jaxdrop.functional import fractal_column as fractal_column
@@ -16,6 +21,7 @@ from jaxdrop.functional import gaussian_dropout as gaussian_dropout
 from jaxdrop.functional import kept_layers as kept_layers
 from jaxdrop.functional import layer_drop as layer_drop
 from jaxdrop.functional import max_drop as max_drop
+from jaxdrop.functional import moment_matched_mean as moment_matched_mean
 from jaxdrop.functional import patch_dropout as patch_dropout
 from jaxdrop.functional import patch_indices as patch_indices
 from jaxdrop.functional import scale_kernels as scale_kernels

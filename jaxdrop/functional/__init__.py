@@ -4,6 +4,12 @@ from jaxdrop.functional.alpha_dropout import alpha_dropout as alpha_dropout
 from jaxdrop.functional.alpha_dropout import feature_alpha_dropout as feature_alpha_dropout
 from jaxdrop.functional.cutout import cutout as cutout
 from jaxdrop.functional.drop_block import drop_block as drop_block
+from jaxdrop.functional.drop_connect_conv import drop_connect_conv as drop_connect_conv
+from jaxdrop.functional.drop_connect_dense import drop_connect_dense as drop_connect_dense
+from jaxdrop.functional.drop_connect_moments import DropConnectMoments as DropConnectMoments
+from jaxdrop.functional.drop_connect_moments import drop_connect_conv_moments as drop_connect_conv_moments
+from jaxdrop.functional.drop_connect_moments import drop_connect_dense_moments as drop_connect_dense_moments
+from jaxdrop.functional.drop_connect_moments import moment_matched_mean as moment_matched_mean
 from jaxdrop.functional.dropout import dropout as dropout
 from jaxdrop.functional.fractal_drop_path import fractal_column as fractal_column
 from jaxdrop.functional.fractal_drop_path import fractal_drop_path as fractal_drop_path

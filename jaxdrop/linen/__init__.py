@@ -4,6 +4,8 @@ from jaxdrop.linen.alpha_dropout import AlphaDropout as AlphaDropout
 from jaxdrop.linen.alpha_dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from jaxdrop.linen.cutout import Cutout as Cutout
 from jaxdrop.linen.drop_block import DropBlock as DropBlock
+from jaxdrop.linen.drop_connect import DropConnectConv as DropConnectConv
+from jaxdrop.linen.drop_connect import DropConnectDense as DropConnectDense
 from jaxdrop.linen.dropout import Dropout as Dropout
 from jaxdrop.linen.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.linen.gaussian_dropout import GaussianDropout as GaussianDropout

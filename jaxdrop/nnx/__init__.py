@@ -4,6 +4,8 @@ from jaxdrop.nnx.alpha_dropout import AlphaDropout as AlphaDropout
 from jaxdrop.nnx.alpha_dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from jaxdrop.nnx.cutout import Cutout as Cutout
 from jaxdrop.nnx.drop_block import DropBlock as DropBlock
+from jaxdrop.nnx.drop_connect import DropConnectConv as DropConnectConv
+from jaxdrop.nnx.drop_connect import DropConnectDense as DropConnectDense
 from jaxdrop.nnx.dropout import Dropout as Dropout
 from jaxdrop.nnx.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.nnx.gaussian_dropout import GaussianDropout as GaussianDropout
