@@ -34,6 +34,7 @@ from jaxdrop.functional import standout as standout
 from jaxdrop.functional import standout_expectation as standout_expectation
 from jaxdrop.functional import stochastic_depth as stochastic_depth
 from jaxdrop.functional import uniform_dropout as uniform_dropout
+from jaxdrop.functional import weight_drop as weight_drop
 from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler

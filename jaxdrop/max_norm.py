@@ -6,16 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdrop import _checks, _masks
-
-Path = tuple[str, ...]
+from jaxdrop import _checks, _masks, _paths
 
 
-def _is_kernel(path: Path) -> bool:
-    return path[-1:] == ("kernel",)
-
-
-def max_norm(limit: float, kernels: Callable[[Path], bool] = _is_kernel) -> optax.GradientTransformation:
+def max_norm(limit: float, kernels: Callable[[_paths.Path], bool] = _paths.is_kernel) -> optax.GradientTransformation:
     r"""Keeps the norm of each unit's incoming weights within `limit`, after every update.
 
     .. math:: w_j \leftarrow w_j \min(1, c / \lVert w_j \rVert_2)
@@ -57,7 +51,7 @@ def max_norm(limit: float, kernels: Callable[[Path], bool] = _is_kernel) -> opta
     _checks.positive("limit", limit)
 
     def init(params: optax.Params) -> optax.EmptyState:
-        selected = [kernels(_names(path)) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        selected = [kernels(_paths.names(path)) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
         _checks.at_least("the number of leaves that kernels selects", sum(map(bool, selected)), 1)
         return optax.EmptyState()
 
@@ -67,18 +61,11 @@ def max_norm(limit: float, kernels: Callable[[Path], bool] = _is_kernel) -> opta
         _checks.params_given(params)
 
         def constrain(path: jax.tree_util.KeyPath, update: jax.Array | None, kernel: jax.Array) -> jax.Array | None:
-            return update if update is None or not kernels(_names(path)) else _project(update, kernel, limit)
+            return update if update is None or not kernels(_paths.names(path)) else _project(update, kernel, limit)
 
         return jax.tree_util.tree_map_with_path(constrain, updates, params, is_leaf=lambda x: x is None), state
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
-
-
-def _names(path: jax.tree_util.KeyPath) -> Path:
-    # An nnx.State has its arrays one level below the name of the variable.
-    if path and path[-1] == jax.tree_util.GetAttrKey("value"):
-        path = path[:-1]
-    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def _project(update: jax.Array, kernel: jax.Array, limit: float) -> jax.Array:

@@ -30,3 +30,4 @@ from jaxdrop.functional.standout import standout as standout
 from jaxdrop.functional.standout import standout_expectation as standout_expectation
 from jaxdrop.functional.stochastic_depth import stochastic_depth as stochastic_depth
 from jaxdrop.functional.uniform_dropout import uniform_dropout as uniform_dropout
+from jaxdrop.functional.weight_drop import weight_drop as weight_drop

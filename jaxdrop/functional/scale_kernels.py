@@ -6,7 +6,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks
+from jaxdrop import _checks, _paths
 from jaxdrop.functional.standard_dropout import standard_dropout_expectation
 
 Tree = TypeVar("Tree")
@@ -59,6 +59,5 @@ def scale_kernels(
 
 def _layer(path: tuple) -> str | None:
     """Returns the path of the layer whose kernel this leaf is, or None for any other leaf."""
-    # Variables of nnx, and boxed parameters of linen, hold their array as an attribute `value`.
-    name = "/" + jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
-    return name.removesuffix("/kernel")[1:] if name.endswith("/kernel") else None
+    names = _paths.names(path)
+    return "/".join(names[:-1]) if _paths.is_kernel(names) else None

@@ -20,3 +20,4 @@ from jaxdrop.linen.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.linen.standout import Standout as Standout
 from jaxdrop.linen.stochastic_depth import StochasticDepth as StochasticDepth
 from jaxdrop.linen.uniform_dropout import UniformDropout as UniformDropout
+from jaxdrop.linen.weight_drop import WeightDrop as WeightDrop

@@ -14,6 +14,7 @@ from jaxdrop.linen._stochastic import StochasticModule
 from jaxdrop.linen.fractal_drop_path import FractalDropPath
 from jaxdrop.linen.layer_drop import LayerDrop
 from jaxdrop.linen.standout import Standout
+from jaxdrop.linen.weight_drop import WeightDrop
 
 # Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
 _FORCED = (
@@ -22,6 +23,7 @@ _FORCED = (
     (LayerDrop, "deterministic", False, "rng"),
     (Standout, "deterministic", False, "rng"),
     (FractalDropPath, "deterministic", False, "rng"),
+    (WeightDrop, "deterministic", False, "rng"),
     (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
     (nn.BatchNorm, "use_running_average", True, ""),
 )

@@ -20,3 +20,4 @@ from jaxdrop.nnx.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.nnx.standout import Standout as Standout
 from jaxdrop.nnx.stochastic_depth import StochasticDepth as StochasticDepth
 from jaxdrop.nnx.uniform_dropout import UniformDropout as UniformDropout
+from jaxdrop.nnx.weight_drop import WeightDrop as WeightDrop
