@@ -37,7 +37,7 @@ def alpha_dropout(
 
     Args:
       key: PRNG key, typed or legacy, of any implementation; consumed. Not read at static rates 0 and 1: None will do.
-      x: Floating-point array of any shape.
+      x: Real floating-point array of any shape.
       rate: Probability :math:`p` of dropping an entry; a number in [0, 1], or an array, traced or not, that broadcasts
         against `x`. No gradient flows into it.
       broadcast_dims: Axes along which all entries share one mask value; `rate` must be constant along them.
@@ -52,7 +52,7 @@ def alpha_dropout(
       ValueError: If a static rate is outside [0, 1] or NaN, an array rate does not broadcast against `x` or varies
         along `broadcast_dims`, an axis is out of range, `bits` is not allowed or rounds a static rate to 0 or 1, or
         `variance` is not positive.
-      TypeError: If `x` is not floating point, `rate` is neither a number nor an array, or `key` is not one key.
+      TypeError: If `x` is not real floating point, `rate` is neither a number nor an array, or `key` is not one key.
 
     Examples:
       >>> x = jax.random.normal(jax.random.key(0), (100_000,))
@@ -63,7 +63,7 @@ def alpha_dropout(
     References:
       Klambauer et al., `Self-normalizing neural networks <https://arxiv.org/abs/1706.02515>`_, 2017
     """
-    x, static_rate, shared, bits = _checks.masked(x, rate, broadcast_dims, bits)
+    x, static_rate, shared, bits = _checks.masked(_checks.real("x", x), rate, broadcast_dims, bits)
     _checks.positive("variance", variance)
     if static_rate == 0:
         return x
@@ -89,7 +89,7 @@ def feature_alpha_dropout(
 
     Args:
       key: As in `alpha_dropout`.
-      x: Floating-point array (\*batch, \*spatial, channels).
+      x: Real floating-point array (\*batch, \*spatial, channels).
       rate: Probability of dropping a channel; constant along the spatial axes, and otherwise as in `alpha_dropout`.
       num_spatial_dims: How many axes before the last are spatial; None for all but the first.
       bits: As in `alpha_dropout`.
@@ -111,7 +111,7 @@ def feature_alpha_dropout(
     References:
       Klambauer et al., `Self-normalizing neural networks <https://arxiv.org/abs/1706.02515>`_, 2017
     """
-    x = _checks.inexact("x", x)
+    x = _checks.real("x", x)
     spatial = _checks.spatial_axes(num_spatial_dims, x.ndim)
     return alpha_dropout(key, x, rate, broadcast_dims=spatial, bits=bits, mean=mean, variance=variance)
 

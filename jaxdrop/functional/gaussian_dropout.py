@@ -17,7 +17,7 @@ def gaussian_dropout(key: jax.Array | None, x: jax.typing.ArrayLike, rate: jax.t
 
     Args:
       key: PRNG key, typed or legacy, of any implementation; consumed. Not read at static rates 0 and 1: None will do.
-      x: Floating-point array of any shape.
+      x: Floating-point or complex array of any shape.
       rate: The :math:`p` of the formula; a number in [0, 1], or an array, traced or not, that broadcasts against `x`.
         Towards 1 the variance grows without bound; at 1 itself, as in dropout, everything is dropped. No gradient
         flows into it.

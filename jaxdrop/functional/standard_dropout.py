@@ -88,7 +88,8 @@ def standard_dropout_expectation(
     keep = _masks.keep_probability(rate, bits=_checks.random_bits(bits, static_rate))
     keep = keep.reshape(_checks.rate_shape("rate", keep.shape, x.shape, ()))
     dtype = _masks.wide(x.dtype)
-    return (x.astype(dtype) * keep.astype(dtype)).astype(x.dtype)
+    y = (x.astype(dtype) * keep.astype(dtype)).astype(x.dtype)
+    return jnp.where(keep == 0, jnp.zeros((), x.dtype), y)  # an infinity too
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))

@@ -18,7 +18,7 @@ def uniform_dropout(key: jax.Array | None, x: jax.typing.ArrayLike, beta: jax.ty
 
     Args:
       key: PRNG key, typed or legacy, of any implementation; consumed. Not read if `beta` is a static 0: None will do.
-      x: Floating-point array of any shape.
+      x: Floating-point or complex array of any shape.
       beta: Half-width :math:`\beta` of the noise, relative to an entry; a number in [0, 1], or an array, traced or not,
         that broadcasts against `x`. Values outside are clipped, NaN gives NaN. No gradient flows into it.
 

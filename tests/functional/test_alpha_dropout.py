@@ -174,3 +174,9 @@ def test_the_same_as_keras(getkey):
     ours = jaxdrop.alpha_dropout(getkey(), jnp.ones(100_000), 0.3, bits=32)
     np.testing.assert_allclose(two_values(ours), two_values(theirs), atol=2e-5)
     assert_frequency((np.asarray(theirs) < 0).sum(), 100_000, 0.3)
+
+
+def test_refuses_complex_inputs(getkey):
+    for function in (jaxdrop.alpha_dropout, jaxdrop.feature_alpha_dropout):
+        with pytest.raises(TypeError, match="x must be real, got dtype complex64"):
+            function(getkey(), jnp.ones((2, 3, 4), jnp.complex64), 0.1)

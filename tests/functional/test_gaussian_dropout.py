@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.random import clone
 from scipy import stats
 
 import jaxdrop
@@ -47,3 +48,9 @@ def test_a_rate_per_channel_and_nan(getkey):
     np.testing.assert_allclose(y[:, 1].var(), 1, atol=0.05)
     np.testing.assert_array_equal(y[:, 2], 0)
     assert np.isnan(jax.jit(jaxdrop.gaussian_dropout)(getkey(), jnp.ones(3), jnp.nan)).all()
+
+
+def test_complex_inputs_get_real_noise(getkey):
+    key, x = getkey(), jnp.asarray([1 + 2j, -3j, 4])
+    noise = jaxdrop.gaussian_dropout(clone(key), jnp.ones(3), 0.3)
+    np.testing.assert_allclose(jaxdrop.gaussian_dropout(key, x, 0.3), x * noise.astype(x.dtype), rtol=1e-6)

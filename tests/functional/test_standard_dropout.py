@@ -100,3 +100,9 @@ def test_the_scaled_solution_is_that_of_ridge_regression(rate, regression, getke
     assert_mean(gradients(scaled / (1 - rate)), np.zeros(5))
     with pytest.raises(AssertionError, match="mean off"):
         assert_mean(gradients(1.1 * scaled / (1 - rate)), np.zeros(5))
+
+
+@pytest.mark.parametrize("rate", [1.0, jnp.asarray([1.0, 1.0, 0.5])], ids=["static", "traced"])
+def test_the_expectation_at_rate_one_is_zero_of_infinity_too(rate):
+    expected = [0, 0, 1 if jnp.ndim(rate) else 0]
+    np.testing.assert_array_equal(jaxdrop.standard_dropout_expectation(jnp.asarray([jnp.inf, 1, 2]), rate), expected)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from flax.errors import InvalidRngError
+from jax.random import clone
 from scipy import stats
 
 import jaxdrop
@@ -49,3 +50,9 @@ def test_a_beta_per_channel_clipping_and_nan(getkey):
     assert 0.499 < np.abs(y[:, 1] - 1).max() <= 0.5
     assert 0.999 < np.abs(y[:, 2] - 1).max() <= 1
     assert np.isnan(jax.jit(jaxdrop.uniform_dropout)(getkey(), jnp.ones(3), jnp.nan)).all()
+
+
+def test_complex_inputs_get_real_noise(getkey):
+    key, x = getkey(), jnp.asarray([1 + 2j, -3j, 4])
+    noise = jaxdrop.uniform_dropout(clone(key), jnp.ones(3), 0.3)
+    np.testing.assert_allclose(jaxdrop.uniform_dropout(key, x, 0.3), x * noise.astype(x.dtype), rtol=1e-6)
