@@ -42,6 +42,12 @@ def temporary_mib(call: jax.stages.Wrapped, *args: Any) -> float | None:
     return None if analysis is None else analysis.temp_size_in_bytes / MIB
 
 
+def held_bytes(function: Callable[..., jax.Array], *args: jax.Array) -> int:
+    """Returns the bytes that wait for the backward pass of `function(*args)`."""
+    _, pullback = jax.vjp(function, *args)
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(pullback))
+
+
 def time_in_turns(
     contestants: Sequence[Contestant], repeats: int, *, min_seconds: float = 0.01
 ) -> dict[str, list[float]]:

@@ -5,9 +5,11 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from experiments.benchmarks import _contestants, _timing, dropout, methods, monte_carlo
+from experiments.benchmarks import _contestants, _timing, drop_block, drop_connect, dropout, methods, monte_carlo
+from tests.statistical import assert_mean
 
 LAYERS = ["multiply", "jaxdrop", "jaxdrop bits=8", "flax.linen", "equinox", "haiku", "keras", "torch (eager)"]
 
@@ -152,7 +154,58 @@ def test_methods_reports_every_method_and_what_it_holds(tmp_path):
     report = methods.main(f"--shape 2x8x8x4 --repeats 1 --out {path}".split(" "))
     assert json.loads(path.read_text())["rows"] == report["rows"]
     by_name = {row["name"]: row for row in report["rows"]}
-    assert list(by_name) == list(methods.METHODS)
-    assert by_name["dropout"]["time_vs_dropout"] == 1
-    # Of 512 entries: a key and a rate are held, no mask.
-    assert all(0 < row["held_bytes"] < 0.1 for row in report["rows"])
+    assert list(by_name) == [*methods.METHODS, *methods.layers(4)]
+    assert by_name["dropout"]["time_vs_dropout"] == by_name["dense"]["time_vs_dense"] == 1
+    assert by_name["dropout"]["time_vs_dense"] is None
+    # For 512 entries: a key and a rate are held, no mask; the places of 8 maxima; the beliefs; inputs and kernel.
+    more = {"max_drop": 32 / 512, "standout": 4, "drop_connect_dense": 4, "drop_connect_dense, one mask": 4}
+    for name, row in by_name.items():
+        assert 0 <= row["held_bytes"] - more.get(name, 0) < 0.2
+
+
+def test_drop_block_reports_every_contestant_and_writes_it(tmp_path):
+    path = tmp_path / "drop_block.json"
+    report = drop_block.main(f"--sizes 2x6x6x3 --block 3 --rate 0.2 --repeats 1 --out {path}".split(" "))
+    assert json.loads(path.read_text())["rows"] == report["rows"]
+    assert [row["name"] for row in report["rows"]] == 2 * list(drop_block.LAYERS)
+    for row in report["rows"]:
+        assert row["median_ms"] > 0
+        assert (row["held_bytes"] < 4) == (row["name"] == drop_block.OURS)  # of float32
+        assert row["name"] != drop_block.OURS or row["time_vs_ours"] == row["memory_vs_ours"] == 1
+
+
+@pytest.mark.parametrize("name", list(drop_block.LAYERS))
+def test_every_drop_block_layer_drops_whole_blocks(name):
+    draw = jax.jit(lambda key, x: drop_block.LAYERS[name](key, x, 0.1, 3))
+    x = jnp.ones((400, 9, 9, 1))
+    dropped = draw(jax.random.key(0), x) == 0
+    covering = np.array([1, 2, 3, 3, 3, 3, 3, 2, 1])  # starts of blocks that cover a row; blocks overlap
+    gamma = 0.1 * 9**2 / (3**2 * 7**2)
+    assert_mean(dropped.mean((1, 2, 3)), np.mean(1 - (1 - gamma) ** np.outer(covering, covering)))
+    whole = jnp.stack([dropped[:, i : i + 7, j : j + 7] for i in range(3) for j in range(3)]).all(0)
+    covered = jnp.zeros(dropped.shape, bool)
+    for i in range(3):
+        for j in range(3):
+            covered = covered.at[:, i : i + 7, j : j + 7].set(covered[:, i : i + 7, j : j + 7] | whole)
+    assert (covered == dropped).all()
+
+
+def test_drop_connect_reports_every_contestant_and_writes_it(tmp_path):
+    path = tmp_path / "drop_connect.json"
+    report = drop_connect.main(f"--batch 3 --widths 5 4 --rates 0.5 --repeats 1 --out {path}".split(" "))
+    assert json.loads(path.read_text())["rows"] == report["rows"]
+    assert [row["name"] for row in report["rows"]] == 2 * list(drop_connect.layers(0.5))
+    for row in report["rows"]:
+        assert row["median_ms"] > 0
+        assert row["temporary_mib"] >= 0
+        assert row["name"] != drop_connect.NAIVE or row["time_vs_naive"] == 1
+        assert row["name"] != drop_connect.DENSE or row["time_vs_dense"] == 1
+
+
+@pytest.mark.parametrize("name", list(drop_connect.layers(0.5))[:-1])
+def test_every_drop_connect_layer_is_one(name):
+    draw = jax.jit(drop_connect.layers(0.5)[name])
+    y = draw(jax.random.key(0), jnp.ones((2000, 1)), jnp.ones((1, 3)))
+    assert set(y.ravel().tolist()) == {0.0, 1.0} or name == "jaxdrop, one mask"
+    assert (y[0] == y).all() == (name == "jaxdrop, one mask")
+    assert (draw(jax.random.key(0), jnp.zeros((1, 1)), jnp.ones((1, 3))) == 0).all()
