@@ -79,7 +79,7 @@ def shifted_copies(key: jax.Array, x: jax.Array, rate: float, block: int) -> jax
     for axis in (1, 2):
         pads = [[(i, block - 1 - i) if axis == other else (0, 0) for other in range(4)] for i in range(block)]
         copies = sum(jnp.pad(copies, pad) for pad in pads)
-    return rescaled(x, (copies == 0).astype(x.dtype))
+    return rescaled(x, jnp.equal(copies, 0).astype(x.dtype))
 
 
 def convolution(key: jax.Array, x: jax.Array, rate: float, block: int) -> jax.Array:
