@@ -212,6 +212,13 @@ def interval(name: str, value: Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
+def kind(name: str, value: object, allowed: Sequence[type]) -> None:
+    """Raises unless `value` is an instance of one of the classes."""
+    if not isinstance(value, tuple(allowed)):
+        names = ", ".join(cls.__name__ for cls in allowed)
+        raise TypeError(f"{name} must be one of {names}, got {type(value).__name__}.")
+
+
 def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raises unless `value` is among the `allowed`."""
     if value not in allowed:

@@ -9,7 +9,25 @@ import jax
 from jaxdrop import _checks
 
 
-class StochasticModule(nn.Module):
+class NoiseModule(nn.Module):
+    """A module whose call takes `deterministic` and `rng`, and which samplers therefore switch on.
+
+    A subclass has the fields `deterministic` and `rng_collection`.
+    """
+
+
+def flag_and_key(
+    module: NoiseModule, deterministic: bool | None, rng: jax.Array | None, *, key_needed: bool = True
+) -> tuple[bool, jax.Array | None]:
+    """Returns whether a call is deterministic and, where it needs one, the key `rng` or else one from the stream."""
+    fields: Any = module  # declared in the base class, they would come before the subclass's own
+    deterministic = bool(nn.merge_param("deterministic", fields.deterministic, deterministic))
+    if deterministic or not key_needed or rng is not None:
+        return deterministic, rng
+    return False, module.make_rng(fields.rng_collection)
+
+
+class StochasticModule(NoiseModule):
     """The call of a layer that applies noise to its inputs unless it is deterministic.
 
     A subclass has the fields `deterministic` and `rng_collection`, and gives `key_needed`, `noise` and, where
@@ -36,12 +54,8 @@ class StochasticModule(nn.Module):
           ValueError: If `deterministic` is given neither or twice, or for the conditions of the function.
           flax.errors.InvalidRngError: If the RNG stream is missing.
         """
-        fields: Any = self  # declared here, they would come before the subclass's own
-        deterministic = nn.merge_param("deterministic", fields.deterministic, deterministic)
-        key_needed = self.key_needed()
-        if deterministic:
-            return self.expectation(inputs)
-        return self.noise(self.make_rng(fields.rng_collection) if key_needed and rng is None else rng, inputs)
+        deterministic, key = flag_and_key(self, deterministic, rng, key_needed=self.key_needed())
+        return self.expectation(inputs) if deterministic else self.noise(key, inputs)
 
 
 def rate_needs_key(rate: jax.typing.ArrayLike) -> bool:

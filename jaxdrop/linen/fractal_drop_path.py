@@ -7,9 +7,10 @@ import jax
 
 from jaxdrop import _checks, functional
 from jaxdrop.functional.fractal_drop_path import Branches
+from jaxdrop.linen._stochastic import NoiseModule, flag_and_key
 
 
-class FractalDropPath(nn.Module):
+class FractalDropPath(NoiseModule):
     """A join: the mean of the branches that survive; see `jaxdrop.fractal_drop_path`.
 
     Attributes:
@@ -43,9 +44,8 @@ class FractalDropPath(nn.Module):
           ValueError: If `deterministic` is given neither or twice, or for the conditions of the function.
           flax.errors.InvalidRngError: If the RNG stream is missing.
         """
-        deterministic = nn.merge_param("deterministic", self.deterministic, deterministic)
         key_needed = _checks.static_rate("rate", self.rate) != 0.0
+        deterministic, key = flag_and_key(self, deterministic, rng, key_needed=key_needed)
         if deterministic:
             return functional.fractal_drop_path_expectation(inputs, column=column)
-        key = self.make_rng(self.rng_collection) if key_needed and rng is None else rng
         return functional.fractal_drop_path(key, inputs, self.rate, column=column, mode=self.mode)

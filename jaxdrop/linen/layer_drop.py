@@ -7,9 +7,10 @@ import jax
 
 from jaxdrop import _checks
 from jaxdrop.functional.layer_drop import layer_runs
+from jaxdrop.linen._stochastic import NoiseModule
 
 
-class LayerDrop(nn.Module):
+class LayerDrop(NoiseModule):
     """Applies a layer, or skips it for the whole batch; see `jaxdrop.layer_drop`.
 
     Attributes:

@@ -10,20 +10,12 @@ import jax
 
 from jaxdrop.inference import Sampler
 from jaxdrop.inference.sampler import Arguments, Static, split_arguments
-from jaxdrop.linen._stochastic import StochasticModule
-from jaxdrop.linen.fractal_drop_path import FractalDropPath
-from jaxdrop.linen.layer_drop import LayerDrop
-from jaxdrop.linen.standout import Standout
-from jaxdrop.linen.weight_drop import WeightDrop
+from jaxdrop.linen._stochastic import NoiseModule
 
 # Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
 _FORCED = (
     (nn.Dropout, "deterministic", False, "rng"),
-    (StochasticModule, "deterministic", False, "rng"),
-    (LayerDrop, "deterministic", False, "rng"),
-    (Standout, "deterministic", False, "rng"),
-    (FractalDropPath, "deterministic", False, "rng"),
-    (WeightDrop, "deterministic", False, "rng"),
+    (NoiseModule, "deterministic", False, "rng"),
     (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
     (nn.BatchNorm, "use_running_average", True, ""),
 )
@@ -79,12 +71,16 @@ class _Apply(NamedTuple):
 def _force(next_fun: Callable[..., Any], args, kwargs, context: nn.module.InterceptorContext) -> Any:
     """Interceptor that calls the layers in `_FORCED` with their flag forced."""
     for layer, flag, value, rng in _FORCED:
-        if isinstance(context.module, layer) and context.method_name == "__call__":
-            bound = inspect.signature(type(context.module).__call__).bind(context.module, *args, **kwargs)
+        if isinstance(context.module, layer) and context.method_name in ("__call__", "initialize_carry"):
+            signature = inspect.signature(context.orig_method)  # not the module's, if that calls the one of its parent
+            if flag not in signature.parameters:
+                continue
+            bound = signature.bind(*args, **kwargs)
             bound.arguments[flag] = value
-            bound.arguments.pop(rng, None)
+            if context.method_name == "__call__":  # the `rng` of `initialize_carry` is another
+                bound.arguments.pop(rng, None)
             with _unset(context.module, flag):
-                return next_fun(*bound.args[1:], **bound.kwargs)
+                return next_fun(*bound.args, **bound.kwargs)
     return next_fun(*args, **kwargs)
 
 

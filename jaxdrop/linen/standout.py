@@ -4,9 +4,10 @@ import flax.linen as nn
 import jax
 
 from jaxdrop import functional
+from jaxdrop.linen._stochastic import NoiseModule, flag_and_key
 
 
-class Standout(nn.Module):
+class Standout(NoiseModule):
     """Adaptive dropout, tied or free; see `jaxdrop.standout`.
 
     It has no parameters: the belief network is the layer before it (tied), or another one beside that (free).
@@ -51,10 +52,11 @@ class Standout(nn.Module):
           ValueError: If `deterministic` is given neither or twice, or for the conditions of `jaxdrop.standout`.
           flax.errors.InvalidRngError: If the RNG stream is missing.
         """
-        if nn.merge_param("deterministic", self.deterministic, deterministic):
+        deterministic, key = flag_and_key(self, deterministic, rng)
+        if deterministic:
             return functional.standout_expectation(inputs, logits, alpha=self.alpha, beta=self.beta)
         return functional.standout(
-            self.make_rng(self.rng_collection) if rng is None else rng,
+            key,
             inputs,
             logits,
             alpha=self.alpha,

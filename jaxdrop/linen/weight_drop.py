@@ -11,10 +11,10 @@ from flax.linen.transforms import get_module_scopes
 
 from jaxdrop import _paths
 from jaxdrop.functional.weight_drop import drop_leaves
-from jaxdrop.linen._stochastic import rate_needs_key
+from jaxdrop.linen._stochastic import NoiseModule, rate_needs_key
 
 
-class WeightDrop(nn.Module):
+class WeightDrop(NoiseModule):
     """Runs a module on kernels of which entries are missing; see `jaxdrop.weight_drop`.
 
     The variables are those of the module alone, at the same paths, and stay as they are: a checkpoint serves both.

@@ -64,25 +64,33 @@ class StochasticMixin:
           ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of the function.
           TypeError: If `rngs` is none of the above.
         """
+        deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=self.key_needed())
+        return self.expectation(inputs) if deterministic else self.noise(key, inputs)
+
+    def flag_and_key(
+        self,
+        deterministic: bool | None = None,
+        rngs: RngSource | jax.Array | None = None,
+        *,
+        key_needed: bool = True,
+    ) -> tuple[bool, jax.Array | None]:
+        """Returns whether to predict without noise and, where one is needed, the key; the arguments as in a call."""
         name = type(self).__name__
-        key_needed = self.key_needed()
         deterministic = nnx.module.first_from(
             deterministic,
             self.deterministic,
             error_msg=f"No `deterministic` argument was provided to {name}: give it to the constructor or the call, or"
             " use `model.train()`, `model.eval()` or `nnx.view`.",
         )
-        if deterministic:
-            return self.expectation(inputs)
-        if not key_needed:
-            return self.noise(None, inputs)
+        if deterministic or not key_needed:
+            return bool(deterministic), None
         source = nnx.module.first_from(
             rngs,
             self.rngs,
             error_msg=f"`deterministic` is False, but no `rngs` argument was provided to {name}, neither to the"
             " constructor nor to the call.",
         )
-        return self.noise(take_key(source, self.rng_collection), inputs)
+        return False, take_key(source, self.rng_collection)
 
 
 class StochasticModule(StochasticMixin, nnx.Module):

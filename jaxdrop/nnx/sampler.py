@@ -78,6 +78,8 @@ def _make_stochastic(model: Any, key: jax.Array) -> None:
             if isinstance(node, layer):
                 if getattr(node, "rngs", ...) is None:  # every call would have brought its own
                     node.rngs = nnx.data(rnglib.RngStream(key, tag="dropout"))  # pyright: ignore[reportAttributeAccessIssue]
+                if isinstance(node, StochasticModule):
+                    node.deterministic = False  # for methods other than the call
                 # A call's own argument takes precedence over an attribute, so it is the call that must change.
                 object.__setattr__(node, "__class__", _forcing(type(node), tuple(flags.items())))
     streams = [node for _, node in nnx.iter_graph(model) if isinstance(node, rnglib.RngStream)]
