@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 from jaxdrop import schedules as schedules
 from jaxdrop.functional import DropConnectMoments as DropConnectMoments
 from jaxdrop.functional import alpha_dropout as alpha_dropout
+from jaxdrop.functional import attention_fn as attention_fn
 from jaxdrop.functional import cutout as cutout
+from jaxdrop.functional import dot_product_attention as dot_product_attention
+from jaxdrop.functional import drop_attention as drop_attention
 from jaxdrop.functional import drop_block as drop_block
 from jaxdrop.functional import drop_connect_conv as drop_connect_conv
 from jaxdrop.functional import drop_connect_conv_moments as drop_connect_conv_moments
 from jaxdrop.functional import drop_connect_dense as drop_connect_dense
 from jaxdrop.functional import drop_connect_dense_moments as drop_connect_dense_moments
+from jaxdrop.functional import drop_head as drop_head
 from jaxdrop.functional import dropout as dropout
+from jaxdrop.functional import embedding_dropout as embedding_dropout
 from jaxdrop.functional import feature_alpha_dropout as feature_alpha_dropout
 from jaxdrop.functional import fractal_column as fractal_column
 from jaxdrop.functional import fractal_drop_path as fractal_drop_path
@@ -20,6 +25,7 @@ from jaxdrop.functional import fractal_drop_path_expectation as fractal_drop_pat
 from jaxdrop.functional import gaussian_dropout as gaussian_dropout
 from jaxdrop.functional import kept_layers as kept_layers
 from jaxdrop.functional import layer_drop as layer_drop
+from jaxdrop.functional import locked_dropout as locked_dropout
 from jaxdrop.functional import max_drop as max_drop
 from jaxdrop.functional import moment_matched_mean as moment_matched_mean
 from jaxdrop.functional import patch_dropout as patch_dropout
@@ -35,12 +41,17 @@ from jaxdrop.functional import standout_expectation as standout_expectation
 from jaxdrop.functional import stochastic_depth as stochastic_depth
 from jaxdrop.functional import uniform_dropout as uniform_dropout
 from jaxdrop.functional import weight_drop as weight_drop
+from jaxdrop.functional import word_dropout as word_dropout
+from jaxdrop.functional import zoneout as zoneout
+from jaxdrop.functional import zoneout_expectation as zoneout_expectation
 from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler
 from jaxdrop.inference import monte_carlo as monte_carlo
+from jaxdrop.losses import activation_regularization as activation_regularization
 from jaxdrop.losses import expectation_linear_loss as expectation_linear_loss
 from jaxdrop.losses import r_drop_loss as r_drop_loss
+from jaxdrop.losses import temporal_activation_regularization as temporal_activation_regularization
 from jaxdrop.max_norm import max_norm as max_norm
 
 if TYPE_CHECKING:

@@ -67,6 +67,23 @@ def keep_mask(
     return KeepMask(_survives(drawn, levels, bits), _keep(levels, bits))
 
 
+def keep_numbered(key: jax.Array, numbers: jax.Array, rate: jax.typing.ArrayLike, *, bits: int) -> KeepMask:
+    """Draws which of the `2**32` elements of an array that is never held survive, and looks some up by their numbers.
+
+    Args:
+      key: PRNG key, typed or legacy, of any implementation; consumed.
+      numbers: Integer array; equal numbers get equal decisions.
+      rate: Probability of dropping, a scalar, clipped and rounded as in `keep_mask`.
+      bits: Random bits for each element.
+
+    Returns:
+      A `KeepMask` whose mask has the shape of `numbers`.
+    """
+    levels = _levels(jnp.asarray(rate, jnp.float32), bits)
+    drawn, _ = threefry2x32(*_key_words(key), numbers.astype(jnp.uint32), jnp.zeros(numbers.shape, jnp.uint32))
+    return KeepMask(_survives(drawn >> np.uint32(32 - bits), levels, bits), _keep(levels, bits))
+
+
 def keep_probability(rate: jax.typing.ArrayLike, *, bits: int) -> jax.Array:
     """Returns the `keep` of a `KeepMask` for `rate`, in the shape of `rate`."""
     return _keep(_levels(jnp.asarray(rate, jnp.float32), bits), bits)

@@ -1,4 +1,4 @@
-"""Losses that tie the passes of a network under dropout to one another."""
+"""Losses beside dropout: what ties noisy passes to one another, and what keeps recurrent activations small and slow."""
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +100,70 @@ def expectation_linear_loss(output_noisy: jax.typing.ArrayLike, output_expected:
     _checks.at_least("the number of axes of output_noisy", output_noisy.ndim, 1)
     output_noisy, output_expected = _widened(output_noisy, output_expected)
     return jnp.sum(jnp.square(output_noisy - output_expected), axis=-1)
+
+
+def activation_regularization(outputs: jax.typing.ArrayLike) -> jax.Array:
+    r"""Mean square of the activations at each step: keeps them small.
+
+    .. math:: \mathrm{AR}_t = \tfrac1H \sum_c h_{tc}^2
+
+    AWD-LSTM adds :math:`\alpha` times the mean over all steps to the loss, with :math:`\alpha = 2`, of the outputs of
+    the last recurrent layer *after* dropout.
+
+    Args:
+      outputs: Floating-point array (\*batch, features).
+
+    Returns:
+      The loss of each step, (\*batch,), in float32, or float64 for such outputs. Take the mean yourself: padding may
+      have to be left out.
+
+    Raises:
+      ValueError: If `outputs` has no axis.
+      TypeError: If `outputs` is not real floating point.
+
+    Examples:
+      >>> jaxdrop.activation_regularization(jnp.array([[1.0, 3.0], [0.0, 0.0]]))
+      Array([5., 0.], dtype=float32)
+
+    References:
+      Merity et al., `Regularizing and optimizing LSTM language models <https://arxiv.org/abs/1708.02182>`_, 2017
+    """
+    outputs = _checks.real("outputs", outputs)
+    _checks.at_least("outputs.ndim", outputs.ndim, 1)
+    return jnp.mean(jnp.square(outputs.astype(_masks.wide(outputs.dtype))), axis=-1)
+
+
+def temporal_activation_regularization(outputs: jax.typing.ArrayLike, *, time_axis: int = -2) -> jax.Array:
+    r"""Mean square of the change from each step to the next: makes the activations slow.
+
+    .. math:: \mathrm{TAR}_t = \tfrac1H \sum_c (h_{t+1,c} - h_{tc})^2
+
+    AWD-LSTM adds :math:`\beta` times the mean over all steps to the loss, with :math:`\beta = 1`, of the outputs of the
+    last recurrent layer *before* dropout.
+
+    Args:
+      outputs: Floating-point array with an axis of at least one step, (\*batch, time, features) by default.
+      time_axis: The axis of the steps; not the last.
+
+    Returns:
+      The loss of each change, the shape of `outputs` with one step less and without features, in float32, or float64
+      for such outputs.
+
+    Raises:
+      ValueError: If `time_axis` is not an axis before the last.
+      TypeError: If `outputs` is not real floating point.
+
+    Examples:
+      >>> jaxdrop.temporal_activation_regularization(jnp.array([[1.0, 3.0], [2.0, 5.0], [2.0, 5.0]]))
+      Array([2.5, 0. ], dtype=float32)
+
+    References:
+      Merity et al., `Regularizing and optimizing LSTM language models <https://arxiv.org/abs/1708.02182>`_, 2017
+    """
+    outputs = _checks.real("outputs", outputs)
+    (axis,) = _checks.axes("time_axis", (time_axis,), outputs.ndim)
+    _checks.integer_between("time_axis", axis, 0, outputs.ndim - 2)
+    return activation_regularization(jnp.diff(outputs.astype(_masks.wide(outputs.dtype)), axis=axis))
 
 
 def _widened(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -32,6 +32,8 @@ class Method:
         so that the key alone does not tell: at most one for each decision.
       dense: Whether it is a dense layer of 8 x 8 weights, here the identity: its rate is a scalar, it holds its inputs
         and weights, and it mixes the last axis, so that its outputs are not sharded along that.
+      scalar_rate: Whether its rate is one number, and not an array that broadcasts against the input.
+      argument: What the method itself calls `x`.
       own_derivative: Whether the method defines a derivative that is not that of its value; its own tests check it.
     """
 
@@ -47,6 +49,8 @@ class Method:
     holds: int = 0
     dense: bool = False
     own_derivative: bool = False
+    scalar_rate: bool = False
+    argument: str = "x"
 
 
 SHAPE = (16, 6, 8)  # batch, length, channels
@@ -91,6 +95,31 @@ def identity_drop_connect_nnx(rate, rngs):
     layer = jaxdrop.nnx.DropConnectDense(8, 8, rate, **options, rngs=nnx.Rngs(0))
     layer.rngs = nnx.data(rngs["dropout"].fork())
     return layer
+
+
+def types(x):
+    """Tokens for embedded ones, each of a type of its own."""
+    return jnp.arange(np.prod(x.shape[:-1])).reshape(x.shape[:-1])
+
+
+class DifferentTypes(jaxdrop.linen.EmbeddingDropout):
+    def __call__(self, x, deterministic=None, rng=None):
+        return super().__call__(x, types(x), deterministic, rng)
+
+
+class DifferentTypesNnx(jaxdrop.nnx.EmbeddingDropout):
+    def __call__(self, x, **kwargs):
+        return super().__call__(x, types(x), **kwargs)
+
+
+class FromZero(jaxdrop.linen.Zoneout):
+    def __call__(self, x, deterministic=None, rng=None):
+        return super().__call__(x, jnp.zeros_like(x), deterministic, rng)
+
+
+class FromZeroNnx(jaxdrop.nnx.Zoneout):
+    def __call__(self, x, **kwargs):
+        return super().__call__(x, jnp.zeros_like(x), **kwargs)
 
 
 METHODS = [
@@ -233,5 +262,35 @@ METHODS = [
         drops=lambda y: y == 0,
         holds=SHAPE[0] * SHAPE[1] * SHAPE[2] + 8 * 8,
         dense=True,
+        scalar_rate=True,
+    ),
+    Method(
+        "locked_dropout",
+        jaxdrop.locked_dropout,
+        jaxdrop.linen.LockedDropout,
+        lambda rate, rngs: jaxdrop.nnx.LockedDropout(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * rate / (1 - rate),
+        drops=lambda y: (y == 0).all(1),
+    ),
+    Method(
+        "embedding_dropout",
+        lambda key, x, rate: jaxdrop.embedding_dropout(key, x, types(x), rate),
+        DifferentTypes,
+        lambda rate, rngs: DifferentTypesNnx(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * rate / (1 - rate),
+        drops=lambda y: (y == 0).all(-1),
+        holds=SHAPE[0] * SHAPE[1],
+        scalar_rate=True,
+    ),
+    Method(
+        "zoneout",
+        lambda key, x, rate: jaxdrop.zoneout(key, x, jnp.zeros_like(x), rate),
+        FromZero,
+        lambda rate, rngs: FromZeroNnx(rate, rngs=rngs),
+        variance=lambda x, rate: np.square(x) * rate * (1 - rate),
+        mean=lambda x, rate: x * (1 - rate),
+        expectation=lambda x, rate: jaxdrop.zoneout_expectation(x, jnp.zeros_like(x), rate),
+        drops=lambda y: y == 0,
+        argument="new",
     ),
 ]

@@ -318,12 +318,12 @@ def test_refuses_a_rate_outside_0_to_1(method, x, rate, getkey):
 
 
 def test_refuses_integers(method, x, getkey):
-    with pytest.raises(TypeError, match="x must be floating point, got dtype int32"):
+    with pytest.raises(TypeError, match=f"{method.argument} must be floating point, got dtype int32"):
         method.function(getkey(), jnp.ones(SHAPE, jnp.int32), 0.3)
 
 
 def test_refuses_a_rate_that_does_not_broadcast(method, x, getkey):
-    shape = "()" if method.dense else "(16, 6, 8)"
+    shape = "()" if method.scalar_rate else "(16, 6, 8)"
     message = re.escape(f"{method.parameter} must broadcast against the shape {shape}, got shape (3,)")
     with pytest.raises(ValueError, match=message):
         method.function(getkey(), x, jnp.full(3, 0.3))

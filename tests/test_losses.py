@@ -156,3 +156,30 @@ def test_refuses_other_shapes_and_types():
 def test_refuses_a_negative_alpha(alpha):
     with pytest.raises(ValueError, match="alpha must be at least 0 and finite"):
         jaxdrop.r_drop_loss(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.zeros(2, int), alpha)
+
+
+# AWD-LSTM's penalties
+
+
+def test_activation_regularization_is_the_mean_square():
+    h = draw(0, (3, 4, 5), 2.0)
+    np.testing.assert_allclose(jaxdrop.activation_regularization(jnp.float32(h)), (h**2).mean(-1), rtol=1e-5)
+    low = jaxdrop.activation_regularization(jnp.full((2, 1000), 3, jnp.float16))
+    assert low.dtype == jnp.float32
+    np.testing.assert_array_equal(low, 9)
+
+
+@pytest.mark.parametrize("axis", [-2, 0])
+def test_temporal_activation_regularization_is_that_of_the_differences(axis):
+    h = draw(0, (3, 4, 5), 2.0)
+    loss = jaxdrop.temporal_activation_regularization(jnp.float32(h), time_axis=axis)
+    np.testing.assert_allclose(loss, (np.diff(h, axis=axis) ** 2).mean(-1), rtol=1e-5)
+
+
+def test_penalties_refuse():
+    with pytest.raises(TypeError, match="outputs must be floating point, got dtype int32"):
+        jaxdrop.activation_regularization(jnp.ones((2, 3), int))
+    with pytest.raises(ValueError, match=r"outputs\.ndim must be at least 1, got 0"):
+        jaxdrop.activation_regularization(1.0)
+    with pytest.raises(ValueError, match="time_axis must be from 0 to 0, got 1"):
+        jaxdrop.temporal_activation_regularization(jnp.ones((2, 3)), time_axis=-1)

@@ -2,7 +2,10 @@
 
 from jaxdrop.functional.alpha_dropout import alpha_dropout as alpha_dropout
 from jaxdrop.functional.alpha_dropout import feature_alpha_dropout as feature_alpha_dropout
+from jaxdrop.functional.attention import attention_fn as attention_fn
+from jaxdrop.functional.attention import dot_product_attention as dot_product_attention
 from jaxdrop.functional.cutout import cutout as cutout
+from jaxdrop.functional.drop_attention import drop_attention as drop_attention
 from jaxdrop.functional.drop_block import drop_block as drop_block
 from jaxdrop.functional.drop_connect_conv import drop_connect_conv as drop_connect_conv
 from jaxdrop.functional.drop_connect_dense import drop_connect_dense as drop_connect_dense
@@ -10,13 +13,16 @@ from jaxdrop.functional.drop_connect_moments import DropConnectMoments as DropCo
 from jaxdrop.functional.drop_connect_moments import drop_connect_conv_moments as drop_connect_conv_moments
 from jaxdrop.functional.drop_connect_moments import drop_connect_dense_moments as drop_connect_dense_moments
 from jaxdrop.functional.drop_connect_moments import moment_matched_mean as moment_matched_mean
+from jaxdrop.functional.drop_head import drop_head as drop_head
 from jaxdrop.functional.dropout import dropout as dropout
+from jaxdrop.functional.embedding_dropout import embedding_dropout as embedding_dropout
 from jaxdrop.functional.fractal_drop_path import fractal_column as fractal_column
 from jaxdrop.functional.fractal_drop_path import fractal_drop_path as fractal_drop_path
 from jaxdrop.functional.fractal_drop_path import fractal_drop_path_expectation as fractal_drop_path_expectation
 from jaxdrop.functional.gaussian_dropout import gaussian_dropout as gaussian_dropout
 from jaxdrop.functional.layer_drop import kept_layers as kept_layers
 from jaxdrop.functional.layer_drop import layer_drop as layer_drop
+from jaxdrop.functional.locked_dropout import locked_dropout as locked_dropout
 from jaxdrop.functional.max_drop import max_drop as max_drop
 from jaxdrop.functional.patch_dropout import patch_dropout as patch_dropout
 from jaxdrop.functional.patch_dropout import patch_indices as patch_indices
@@ -31,3 +37,6 @@ from jaxdrop.functional.standout import standout_expectation as standout_expecta
 from jaxdrop.functional.stochastic_depth import stochastic_depth as stochastic_depth
 from jaxdrop.functional.uniform_dropout import uniform_dropout as uniform_dropout
 from jaxdrop.functional.weight_drop import weight_drop as weight_drop
+from jaxdrop.functional.word_dropout import word_dropout as word_dropout
+from jaxdrop.functional.zoneout import zoneout as zoneout
+from jaxdrop.functional.zoneout import zoneout_expectation as zoneout_expectation

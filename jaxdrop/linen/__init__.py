@@ -7,11 +7,16 @@ from jaxdrop.linen.drop_block import DropBlock as DropBlock
 from jaxdrop.linen.drop_connect import DropConnectConv as DropConnectConv
 from jaxdrop.linen.drop_connect import DropConnectDense as DropConnectDense
 from jaxdrop.linen.dropout import Dropout as Dropout
+from jaxdrop.linen.embedding_dropout import EmbeddingDropout as EmbeddingDropout
 from jaxdrop.linen.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.linen.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.linen.layer_drop import LayerDrop as LayerDrop
+from jaxdrop.linen.locked_dropout import LockedDropout as LockedDropout
 from jaxdrop.linen.max_drop import MaxDrop as MaxDrop
 from jaxdrop.linen.patch_dropout import PatchDropout as PatchDropout
+from jaxdrop.linen.recurrent import RecurrentDropoutCell as RecurrentDropoutCell
+from jaxdrop.linen.recurrent import VariationalDropoutCell as VariationalDropoutCell
+from jaxdrop.linen.recurrent import ZoneoutCell as ZoneoutCell
 from jaxdrop.linen.replace import replace as replace
 from jaxdrop.linen.sampler import sampler as sampler
 from jaxdrop.linen.shake_drop import ShakeDrop as ShakeDrop
@@ -21,3 +26,5 @@ from jaxdrop.linen.standout import Standout as Standout
 from jaxdrop.linen.stochastic_depth import StochasticDepth as StochasticDepth
 from jaxdrop.linen.uniform_dropout import UniformDropout as UniformDropout
 from jaxdrop.linen.weight_drop import WeightDrop as WeightDrop
+from jaxdrop.linen.word_dropout import WordDropout as WordDropout
+from jaxdrop.linen.zoneout import Zoneout as Zoneout

@@ -7,11 +7,16 @@ from jaxdrop.nnx.drop_block import DropBlock as DropBlock
 from jaxdrop.nnx.drop_connect import DropConnectConv as DropConnectConv
 from jaxdrop.nnx.drop_connect import DropConnectDense as DropConnectDense
 from jaxdrop.nnx.dropout import Dropout as Dropout
+from jaxdrop.nnx.embedding_dropout import EmbeddingDropout as EmbeddingDropout
 from jaxdrop.nnx.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.nnx.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.nnx.layer_drop import LayerDrop as LayerDrop
+from jaxdrop.nnx.locked_dropout import LockedDropout as LockedDropout
 from jaxdrop.nnx.max_drop import MaxDrop as MaxDrop
 from jaxdrop.nnx.patch_dropout import PatchDropout as PatchDropout
+from jaxdrop.nnx.recurrent import RecurrentDropoutCell as RecurrentDropoutCell
+from jaxdrop.nnx.recurrent import VariationalDropoutCell as VariationalDropoutCell
+from jaxdrop.nnx.recurrent import ZoneoutCell as ZoneoutCell
 from jaxdrop.nnx.replace import replace as replace
 from jaxdrop.nnx.sampler import sampler as sampler
 from jaxdrop.nnx.shake_drop import ShakeDrop as ShakeDrop
@@ -21,3 +26,5 @@ from jaxdrop.nnx.standout import Standout as Standout
 from jaxdrop.nnx.stochastic_depth import StochasticDepth as StochasticDepth
 from jaxdrop.nnx.uniform_dropout import UniformDropout as UniformDropout
 from jaxdrop.nnx.weight_drop import WeightDrop as WeightDrop
+from jaxdrop.nnx.word_dropout import WordDropout as WordDropout
+from jaxdrop.nnx.zoneout import Zoneout as Zoneout
