@@ -26,6 +26,9 @@ from jaxdrop.functional import gaussian_dropout as gaussian_dropout
 from jaxdrop.functional import kept_layers as kept_layers
 from jaxdrop.functional import layer_drop as layer_drop
 from jaxdrop.functional import locked_dropout as locked_dropout
+from jaxdrop.functional import mask_ensemble as mask_ensemble
+from jaxdrop.functional import masksembles as masksembles
+from jaxdrop.functional import masksembles_masks as masksembles_masks
 from jaxdrop.functional import max_drop as max_drop
 from jaxdrop.functional import moment_matched_mean as moment_matched_mean
 from jaxdrop.functional import patch_dropout as patch_dropout

@@ -23,6 +23,9 @@ from jaxdrop.functional.gaussian_dropout import gaussian_dropout as gaussian_dro
 from jaxdrop.functional.layer_drop import kept_layers as kept_layers
 from jaxdrop.functional.layer_drop import layer_drop as layer_drop
 from jaxdrop.functional.locked_dropout import locked_dropout as locked_dropout
+from jaxdrop.functional.masksembles import mask_ensemble as mask_ensemble
+from jaxdrop.functional.masksembles import masksembles as masksembles
+from jaxdrop.functional.masksembles import masksembles_masks as masksembles_masks
 from jaxdrop.functional.max_drop import max_drop as max_drop
 from jaxdrop.functional.patch_dropout import patch_dropout as patch_dropout
 from jaxdrop.functional.patch_dropout import patch_indices as patch_indices

@@ -40,6 +40,25 @@ class Sampler:
         return cls(apply, *children)
 
 
+class OneFunction(NamedTuple):
+    """An `apply` of `Sampler`, for each example by itself: all see the same masks, and a draw is one function."""
+
+    apply: Any
+
+    def __call__(self, arrays: tuple[Any, list[jax.Array]], key: jax.Array) -> Any:
+        """Draws the outputs once; every array but a scalar has the examples along its first axis."""
+        parameters, inputs = arrays
+        axes = [0 if np.ndim(x) else None for x in inputs]
+        if not any(axis == 0 for axis in axes):
+            raise ValueError("share_masks must be False for a model without arrays of examples, got True.")
+
+        def one(inputs: list[jax.Array]) -> Any:
+            batch = [x if axis is None else x[None] for x, axis in zip(inputs, axes, strict=True)]
+            return jax.tree.map(lambda y: y[0], self.apply((parameters, batch), key))
+
+        return jax.vmap(one, (axes,))(inputs)
+
+
 @jax.jit
 def _draw(sampler: Sampler, key: jax.Array) -> Any:
     apply: Callable[[Any, jax.Array], Any] = sampler.apply  # pyright: ignore[reportAssignmentType]

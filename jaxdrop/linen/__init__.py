@@ -12,6 +12,7 @@ from jaxdrop.linen.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.linen.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.linen.layer_drop import LayerDrop as LayerDrop
 from jaxdrop.linen.locked_dropout import LockedDropout as LockedDropout
+from jaxdrop.linen.masksembles import Masksembles as Masksembles
 from jaxdrop.linen.max_drop import MaxDrop as MaxDrop
 from jaxdrop.linen.patch_dropout import PatchDropout as PatchDropout
 from jaxdrop.linen.recurrent import RecurrentDropoutCell as RecurrentDropoutCell

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 
 from jaxdrop.inference import Sampler
-from jaxdrop.inference.sampler import Arguments, Static, split_arguments
+from jaxdrop.inference.sampler import Arguments, OneFunction, Static, split_arguments
 from jaxdrop.linen._stochastic import NoiseModule
 
 # Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
@@ -22,7 +22,12 @@ _FORCED = (
 
 
 def sampler(
-    model: nn.Module, variables: Mapping[str, Any], *args: Any, method: Callable[..., Any] | str | None = None, **kwargs
+    model: nn.Module,
+    variables: Mapping[str, Any],
+    *args: Any,
+    method: Callable[..., Any] | str | None = None,
+    share_masks: bool = False,
+    **kwargs: Any,
 ) -> Sampler:
     """Turns a linen model into a function from a key to outputs, in which every dropout layer is on.
 
@@ -37,6 +42,10 @@ def sampler(
       variables: Its variables, as `model.init` returns them.
       *args: Arguments of the call; arrays may differ from call to call without compiling again.
       method: Method to call, as in `model.apply`.
+      share_masks: Whether all examples see the same masks, so that each draw is one function: for Thompson sampling,
+        and for predictions of several examples jointly. The model is then run for each example by itself, under
+        `jax.vmap`: every array among the arguments but a scalar, and every output, has the examples along its first
+        axis.
       **kwargs: Keyword arguments of the call.
 
     Returns:
@@ -51,7 +60,8 @@ def sampler(
       (2, 4)
     """
     arrays, arguments = split_arguments(args, kwargs)
-    return Sampler(_Apply(Static(model), Static(method), arguments), (variables, arrays))
+    apply = _Apply(Static(model), Static(method), arguments)
+    return Sampler(OneFunction(apply) if share_masks else apply, (variables, arrays))
 
 
 class _Apply(NamedTuple):

@@ -12,6 +12,7 @@ from jaxdrop.nnx.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.nnx.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.nnx.layer_drop import LayerDrop as LayerDrop
 from jaxdrop.nnx.locked_dropout import LockedDropout as LockedDropout
+from jaxdrop.nnx.masksembles import Masksembles as Masksembles
 from jaxdrop.nnx.max_drop import MaxDrop as MaxDrop
 from jaxdrop.nnx.patch_dropout import PatchDropout as PatchDropout
 from jaxdrop.nnx.recurrent import RecurrentDropoutCell as RecurrentDropoutCell

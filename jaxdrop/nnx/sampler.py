@@ -10,7 +10,7 @@ from flax import nnx
 from flax.nnx import rnglib
 
 from jaxdrop.inference import Sampler
-from jaxdrop.inference.sampler import Arguments, Static, split_arguments
+from jaxdrop.inference.sampler import Arguments, OneFunction, Static, split_arguments
 from jaxdrop.nnx._stochastic import StochasticModule
 
 _FORCED = (
@@ -22,7 +22,11 @@ _FORCED = (
 
 
 def sampler(
-    model: Callable[..., Any], *args: Any, method: Callable[..., Any] | str | None = None, **kwargs: Any
+    model: Callable[..., Any],
+    *args: Any,
+    method: Callable[..., Any] | str | None = None,
+    share_masks: bool = False,
+    **kwargs: Any,
 ) -> Sampler:
     """Turns an nnx model into a function from a key to outputs, in which every dropout layer is on.
 
@@ -35,6 +39,10 @@ def sampler(
       model: The model, an `nnx.Module`.
       *args: Arguments of the call; arrays may differ from call to call without compiling again.
       method: Method to call, as a name or as a function of the model, or None for `__call__`.
+      share_masks: Whether all examples see the same masks, so that each draw is one function: for Thompson sampling,
+        and for predictions of several examples jointly. The model is then run for each example by itself, under
+        `jax.vmap`: every array among the arguments but a scalar, and every output, has the examples along its first
+        axis.
       **kwargs: Keyword arguments of the call.
 
     Returns:
@@ -51,7 +59,8 @@ def sampler(
     """
     graph, state = nnx.split(model)
     arrays, arguments = split_arguments(args, kwargs)
-    return Sampler(_Apply(graph, Static(method), arguments), (state, arrays))
+    apply = _Apply(graph, Static(method), arguments)
+    return Sampler(OneFunction(apply) if share_masks else apply, (state, arrays))
 
 
 class _Apply(NamedTuple):

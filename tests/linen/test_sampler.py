@@ -154,3 +154,33 @@ def test_a_rate_that_is_traced(getkey):
 
     low, high = (spread(jnp.asarray(rate), getkey()) for rate in (0.1, 0.9))
     assert low < high
+
+
+class Noisy(nn.Module):
+    @nn.compact
+    def __call__(self, x, scale=1.0):
+        for layer in (nn.Dropout(0.5), jaxdrop.linen.Dropout(0.5), jaxdrop.linen.GaussianDropout(0.5)):
+            x = layer(nn.relu(nn.Dense(16)(x)), deterministic=True)
+        return {"mean": nn.Dense(3)(x) * scale}
+
+
+def test_with_shared_masks_a_draw_is_one_function(x, getkey):
+    variables, key = Noisy().init(getkey(), x), getkey()
+
+    def draw(x, share):
+        return jaxdrop.linen.sampler(Noisy(), variables, x, scale=jnp.float32(2), share_masks=share)(key)["mean"]
+
+    y = draw(x, True)
+    np.testing.assert_allclose(draw(x[2:4], True), y[2:4], rtol=1e-5)  # two batches agree row by row
+    np.testing.assert_allclose(draw(x[:1], False), y[:1], rtol=1e-5)
+    same = jnp.broadcast_to(x[:1], x.shape)
+    assert (np.ptp(draw(same, True), axis=0) < 1e-5).all()
+    assert (np.ptp(draw(same, False), axis=0) > 1e-2).any()
+    sample = jaxdrop.linen.sampler(Noisy(), variables, x, share_masks=True)
+    assert jaxdrop.monte_carlo(sample, getkey(), 10).mean["mean"].shape == (5, 3)
+
+
+def test_shared_masks_need_examples(getkey):
+    model = nn.Dropout(0.5, deterministic=True)
+    with pytest.raises(ValueError, match="share_masks must be False for a model without arrays of examples"):
+        jaxdrop.linen.sampler(model, {}, jnp.float32(1), share_masks=True)(getkey())

@@ -139,3 +139,20 @@ def test_a_model_without_noise_raises(getkey):
     for model in (linear, nnx.Sequential(linear, nnx.Dropout(0.0, rngs=rngs))):
         with pytest.raises(ValueError, match="model must have a stochastic layer that runs with a rate other than 0"):
             jaxdrop.nnx.sampler(model, jnp.ones((2, 3)))(getkey())
+
+
+def test_with_shared_masks_a_draw_is_one_function(x, getkey):
+    rngs = nnx.Rngs(0)
+    model = nnx.Sequential(
+        nnx.Linear(4, 16, rngs=rngs), nnx.Dropout(0.5, rngs=rngs), jaxdrop.nnx.GaussianDropout(0.5, rngs=rngs)
+    )
+    key = getkey()
+
+    def draw(x, share=True):
+        return jaxdrop.nnx.sampler(model, x, share_masks=share)(key)
+
+    y = draw(x)
+    np.testing.assert_allclose(draw(x[2:4]), y[2:4], rtol=1e-5)  # two batches agree row by row
+    same = jnp.broadcast_to(x[:1], x.shape)
+    assert (np.ptp(draw(same), axis=0) < 1e-5).all()
+    assert (np.ptp(draw(same, False), axis=0) > 1e-2).any()
