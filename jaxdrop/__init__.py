@@ -3,7 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from jaxdrop import encoder_rates as encoder_rates
 from jaxdrop import schedules as schedules
+from jaxdrop.encoder_rates import EncoderRates as EncoderRates
 from jaxdrop.functional import DropConnectMoments as DropConnectMoments
 from jaxdrop.functional import alpha_dropout as alpha_dropout
 from jaxdrop.functional import attention_fn as attention_fn

@@ -8,6 +8,8 @@ from jaxdrop.linen.drop_connect import DropConnectConv as DropConnectConv
 from jaxdrop.linen.drop_connect import DropConnectDense as DropConnectDense
 from jaxdrop.linen.dropout import Dropout as Dropout
 from jaxdrop.linen.embedding_dropout import EmbeddingDropout as EmbeddingDropout
+from jaxdrop.linen.encoder import Encoder as Encoder
+from jaxdrop.linen.encoder import EncoderBlock as EncoderBlock
 from jaxdrop.linen.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.linen.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.linen.layer_drop import LayerDrop as LayerDrop

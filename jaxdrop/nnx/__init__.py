@@ -8,6 +8,8 @@ from jaxdrop.nnx.drop_connect import DropConnectConv as DropConnectConv
 from jaxdrop.nnx.drop_connect import DropConnectDense as DropConnectDense
 from jaxdrop.nnx.dropout import Dropout as Dropout
 from jaxdrop.nnx.embedding_dropout import EmbeddingDropout as EmbeddingDropout
+from jaxdrop.nnx.encoder import Encoder as Encoder
+from jaxdrop.nnx.encoder import EncoderBlock as EncoderBlock
 from jaxdrop.nnx.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.nnx.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.nnx.layer_drop import LayerDrop as LayerDrop

@@ -41,11 +41,37 @@ class LayerDrop(StochasticLayer):
         super().__init__(rate, deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
         self.layer = layer
 
-    def noise(self, key: jax.Array | None, inputs: Any) -> Any:
-        rate = _checks.static_rate("rate", self.rate)
-        if rate in (0.0, 1.0):
-            return self.layer(inputs) if rate == 0 else inputs
-        return nnx.cond(layer_runs(key, self.rate), lambda layer, x: layer(x), lambda layer, x: x, self.layer, inputs)
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        inputs: Any,
+        *args: Any,
+        deterministic: bool | None = None,
+        rngs: RngSource | jax.Array | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Applies `layer(inputs, *args, **kwargs)` or returns `inputs`.
 
-    def expectation(self, inputs: Any) -> Any:
-        return self.layer(inputs)
+        Args:
+          inputs: The inputs.
+          *args: Further arguments of the layer.
+          deterministic: Whether to apply the layer for sure; takes precedence over the attribute.
+          rngs: Where the key comes from; takes precedence over the attribute.
+          **kwargs: Keyword arguments of the layer.
+
+        Raises:
+          ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of the function.
+          TypeError: If `rngs` is none of the above.
+        """
+        deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=self.key_needed())
+        rate = _checks.static_rate("rate", self.rate)
+        if deterministic or rate == 0:
+            return self.layer(inputs, *args, **kwargs)
+        if rate == 1:
+            return inputs
+        return nnx.cond(
+            layer_runs(key, self.rate),
+            lambda layer, x: layer(x, *args, **kwargs),
+            lambda layer, x: x,
+            self.layer,
+            inputs,
+        )
