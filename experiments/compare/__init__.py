@@ -1,0 +1,1 @@
+"""One network, trained under every method that applies to it."""
