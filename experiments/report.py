@@ -19,16 +19,17 @@ RESULTS = Path(__file__).parent / "results"
 # What we think of a difference from a paper's number, by the stem of the result file.
 REASONS: dict[str, str] = {
     "mnist": (
-        "Twelve epochs are too few for noise to pay: the networks with most of it still fit the training examples worst."
-        " Curriculum dropout, which begins without noise, and standout, which drops least, come closest to the network"
-        " without any; in likelihood all that drop units are better than it. Forty epochs restore the paper's order: see"
-        " the next table. DropConnect has one mask for a batch here, where the paper has one for each example."
+        "Twelve epochs are too few for noise to pay: the networks with most of it still fit the training examples "
+        "worst. Curriculum dropout, which begins without noise, and standout, which drops least, come closest to "
+        "the network without any; in likelihood all with noise are better than it. Forty epochs restore the "
+        "paper's order: see the next table. DropConnect has one mask for a batch here, where the paper has one for "
+        "each example."
     ),
     "mnist_long": (
-        "The order is the paper's; the gaps are not. Our network without noise is better than theirs, of logistic units:"
-        " it has ReLUs, Adam and a learning rate that falls to zero. With dropout it"
-        " is 0.07 percentage points better than theirs, with constrained norms as much worse: theirs have a third hidden"
-        " layer and a million updates, ours 18 720."
+        "The order is the paper's; the gaps are not. Our network without noise is better than theirs, of logistic "
+        "units: it has ReLUs, Adam and a learning rate that falls to zero. With dropout it is 0.07 percentage "
+        "points better than theirs, with constrained norms as much worse: theirs have a third hidden layer and a "
+        "million updates, ours 18 720."
     ),
 }
 
