@@ -34,6 +34,7 @@ class Method:
         and weights, and it mixes the last axis, so that its outputs are not sharded along that.
       scalar_rate: Whether its rate is one number, and not an array that broadcasts against the input.
       argument: What the method itself calls `x`.
+      variant: Whether it is the function of another row with other options, so that only what these change is tested.
       own_derivative: Whether the method defines a derivative that is not that of its value; its own tests check it.
     """
 
@@ -51,6 +52,7 @@ class Method:
     own_derivative: bool = False
     scalar_rate: bool = False
     argument: str = "x"
+    variant: bool = False
 
 
 SHAPE = (16, 6, 8)  # batch, length, channels
@@ -138,6 +140,7 @@ METHODS = [
         lambda rate, rngs: jaxdrop.nnx.Dropout(rate, broadcast_dims=(1,), rngs=rngs),
         variance=dropout_variance,
         drops=lambda y: y[:, 0] == 0,
+        variant=True,
     ),
     Method(
         "gaussian_dropout",
@@ -161,6 +164,7 @@ METHODS = [
         lambda rate, rngs: jaxdrop.nnx.SpatialDropout(rate, rngs=rngs),
         variance=dropout_variance,
         drops=lambda y: y[:, 0] == 0,
+        variant=True,
     ),
     Method(
         "drop_block",
@@ -175,6 +179,7 @@ METHODS = [
         functools.partial(jaxdrop.linen.DropBlock, block_size=3, share_channels=True, exact_rate=True),
         lambda rate, rngs: jaxdrop.nnx.DropBlock(rate, 3, share_channels=True, exact_rate=True, rngs=rngs),
         variance=None,
+        variant=True,
     ),
     Method(
         "alpha_dropout",
@@ -193,6 +198,7 @@ METHODS = [
         variance=lambda x, rate: alpha_dropout_moments(x, rate)[1],
         mean=lambda x, rate: alpha_dropout_moments(x, rate)[0],
         drops=lambda y: y[:, 0] < 0,
+        variant=True,
     ),
     Method(
         "standard_dropout",
@@ -239,6 +245,7 @@ METHODS = [
         mean=lambda x, rate: x * (1 - max_drop_chance(x, rate, 2)),
         drops=lambda y: (y == 0).any(2),
         holds=SHAPE[0] * SHAPE[1],
+        variant=True,
     ),
     Method(
         "shake_drop",
@@ -271,6 +278,7 @@ METHODS = [
         lambda rate, rngs: jaxdrop.nnx.LockedDropout(rate, rngs=rngs),
         variance=lambda x, rate: np.square(x) * rate / (1 - rate),
         drops=lambda y: (y == 0).all(1),
+        variant=True,
     ),
     Method(
         "embedding_dropout",

@@ -20,6 +20,13 @@ from tests.statistical import assert_frequency, assert_moments
 pytestmark = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
+@pytest.fixture
+def whole(method):
+    """For what a variant has from the row that it varies: tested there."""
+    if method.variant:
+        pytest.skip("the same code as another row")
+
+
 @pytest.fixture(scope="module")
 def x() -> jax.Array:
     return 1 + jax.random.uniform(jax.random.key(17), SHAPE)
@@ -45,7 +52,7 @@ def test_same_noise_in_any_vmap_chunk(method, x, getkey):
     assert len(np.unique(one_by_one, axis=0)) == 6
 
 
-@pytest.mark.parametrize("spec", [P("a"), P("a", None, "b"), P(None, None, ("a", "b"))], ids=str)
+@pytest.mark.parametrize("spec", [P("a", None, "b"), P(None, None, ("a", "b"))], ids=str)
 def test_same_noise_on_any_sharding(method, x, spec, getkey):
     key = getkey()
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
@@ -59,6 +66,7 @@ def test_same_noise_on_any_sharding(method, x, spec, getkey):
     assert "all-gather" not in f.lower(key, sharded).compile().as_text()
 
 
+@pytest.mark.usefixtures("whole")
 def test_noise_differs_per_shard_when_the_key_is_folded(method, getkey):
     mesh = jax.make_mesh((4,), ("a",), devices=jax.devices()[:4], axis_types=(jax.sharding.AxisType.Auto,))
 
@@ -93,6 +101,7 @@ def test_no_gradient_flows_into_the_rate(method, x, getkey):
 # 3. One compilation serves every traced rate.
 
 
+@pytest.mark.usefixtures("whole")
 def test_compiles_once_for_all_traced_rates(method, x, getkey):
     f = jax.jit(lambda *args: method.function(*args))
     for rate in (0.0, 0.25, 0.5, 1.0):
@@ -103,8 +112,7 @@ def test_compiles_once_for_all_traced_rates(method, x, getkey):
 # 4. dtype in is dtype out, at the right drop frequency.
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@pytest.mark.parametrize(("dtype", "rate"), [("float32", 0.1), ("bfloat16", 0.5), ("float16", 0.1), ("float64", 0.5)])
 def test_dtype_and_drop_frequency(method, dtype, rate, getkey):
     with jax.enable_x64(dtype == "float64"):
         ones = jnp.ones((200, *SHAPE), dtype)
@@ -118,7 +126,7 @@ def test_dtype_and_drop_frequency(method, dtype, rate, getkey):
 # 5. Mean and variance are the paper's.
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("rate", [0.1, 0.8])
 def test_mean_and_variance(method, x, rate, getkey):
     if method.variance is None:
         pytest.skip("no closed form")
@@ -130,6 +138,7 @@ def test_mean_and_variance(method, x, rate, getkey):
 # 6. Derivatives.
 
 
+@pytest.mark.usefixtures("whole")
 def test_gradient_under_checkpoint_scan_and_vmap(method, x, getkey):
     keys = jax.random.split(getkey(), 2)
     one_by_one = list(keys)
@@ -151,6 +160,7 @@ def test_gradient_under_checkpoint_scan_and_vmap(method, x, getkey):
     np.testing.assert_allclose(several[0], gradient, **tolerance)
 
 
+@pytest.mark.usefixtures("whole")
 def test_forward_mode_and_second_derivatives(method, getkey):
     if method.own_derivative:
         pytest.skip("not the derivative of the value, by design")
@@ -178,6 +188,7 @@ def test_the_backward_pass_holds_no_mask(method, x, getkey):
 # 7. No key is used twice.
 
 
+@pytest.mark.usefixtures("whole")
 def test_uses_its_key_once(method, x, getkey):
     with jax.debug_key_reuse(True):
         jax.grad(lambda x: method.function(getkey(), x, 0.3).sum())(x)
@@ -208,6 +219,7 @@ def test_linen_agrees_with_the_function(method, x, getkey):
     np.testing.assert_allclose(without, method.expectation(x, 0.3), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("whole")
 def test_linen_under_jit_grad_vmap_scan_and_remat(method, x, getkey):
     class Block(nn.Module):
         @nn.compact
@@ -242,6 +254,7 @@ def test_nnx_agrees_with_the_function(method, x, getkey):
     np.testing.assert_allclose(nnx.view(layer, deterministic=True)(x), without, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("whole")
 def test_nnx_under_jit_grad_vmap_scan_and_remat(method, x):
     def layer():
         return method.nnx(0.3, nnx.Rngs(dropout=5))
@@ -270,6 +283,7 @@ def test_nnx_under_jit_grad_vmap_scan_and_remat(method, x):
     assert not np.allclose(repeated(layer(), x), layer()(x))
 
 
+@pytest.mark.usefixtures("whole")
 def test_samplers_switch_it_on(method, x, getkey):
     class Off(nn.Module):
         @nn.compact
@@ -288,6 +302,7 @@ def test_samplers_switch_it_on(method, x, getkey):
         assert not np.allclose(sample(getkey()), without)
 
 
+@pytest.mark.usefixtures("whole")
 def test_modules_take_traced_rates(method, x, getkey):
     key, rate = getkey(), jnp.asarray(0.3)
     expected = method.function(clone(key), x, 0.3)

@@ -149,6 +149,7 @@ def test_table_shows_what_is_unknown(capsys):
     ]
 
 
+@pytest.mark.slow
 def test_methods_reports_every_method_and_what_it_holds(tmp_path):
     path = tmp_path / "methods.json"
     report = methods.main(f"--shape 2x8x8x4 --repeats 1 --out {path}".split(" "))

@@ -41,6 +41,7 @@ def test_reports_on_the_validation_examples_if_asked(trained, tmp_path):
     assert validated["none"]["error %"] != metrics["none"]["error %"]
 
 
+@pytest.mark.slow
 def test_trains_residual_networks_on_a_part_of_the_examples(tmp_path):
     config = dataclasses.replace(
         TINY, network="resnet", methods="DropBlock, scheduled", max_examples=192, epochs=1, width=2
