@@ -62,16 +62,18 @@ class LayerDrop(StochasticLayer):
           ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of the function.
           TypeError: If `rngs` is none of the above.
         """
-        deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=self.key_needed())
+        everything: Any = (inputs, args, kwargs)
+        return super().__call__(everything, deterministic=deterministic, rngs=rngs)
+
+    def noise(self, key: jax.Array | None, inputs: Any) -> Any:
+        x, args, kwargs = inputs
         rate = _checks.static_rate("rate", self.rate)
-        if deterministic or rate == 0:
-            return self.layer(inputs, *args, **kwargs)
-        if rate == 1:
-            return inputs
+        if rate in (0.0, 1.0):
+            return self.layer(x, *args, **kwargs) if rate == 0 else x
         return nnx.cond(
-            layer_runs(key, self.rate),
-            lambda layer, x: layer(x, *args, **kwargs),
-            lambda layer, x: x,
-            self.layer,
-            inputs,
+            layer_runs(key, self.rate), lambda layer, x: layer(x, *args, **kwargs), lambda layer, x: x, self.layer, x
         )
+
+    def expectation(self, inputs: Any) -> Any:
+        x, args, kwargs = inputs
+        return self.layer(x, *args, **kwargs)
