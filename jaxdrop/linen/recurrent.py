@@ -1,7 +1,6 @@
 """Noise inside flax's recurrent cells, by wrapping them."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -9,9 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxdrop import _checks, functional
+from jaxdrop.functional._recurrent import Masks, first_activation, mixed_states, sequence_masks, times
 from jaxdrop.linen._stochastic import NoiseModule, flag_and_key, rate_needs_key
-
-Masks = dict[str, jax.Array]
 
 _GATES: dict[type, str] = {nn.LSTMCell: "ifgo", nn.GRUCell: "rzn", nn.MGUCell: "fn"}
 
@@ -99,28 +97,23 @@ class VariationalDropoutCell(_CellWrapper):
         if deterministic:
             return carry, {}
         state = jax.tree.leaves(carry)[-1]
-        names = [""] if self.tied else list(next(_GATES[kind] for kind in _GATES if isinstance(self.cell, kind)))
-        keys = (None, None) if key is None else tuple(jax.random.split(key))
-        rates, shapes, masks = (self.rate, self.input_rate), (state.shape, input_shape), {}
-        for kind, key, rate, shape in zip("hi", keys, rates, shapes, strict=True):
-            ones = jnp.ones((len(names), *shape), state.dtype)
-            if _checks.static_rate("rate", rate) != 0:
-                drawn = functional.dropout(key, ones, rate, bits=self.bits)
-                masks |= {kind + name: mask for name, mask in zip(names, drawn, strict=True)}
-        return carry, masks
+        gates = [""] if self.tied else next(_GATES[kind] for kind in _GATES if isinstance(self.cell, kind))
+        layers = [[[place + gate] for gate in gates] for place in "hi"]
+        rates, shapes = (self.rate, self.input_rate), (state.shape, input_shape)
+        return carry, sequence_masks(key, rates, shapes, layers, state.dtype, self.bits)
 
     def __call__(self, carry: tuple[Any, Masks], inputs: jax.Array) -> tuple[tuple[Any, Masks], jax.Array]:
         """Runs one step of `cell` under the masks in the carry."""
         inner, masks = carry
         if isinstance(self.cell, nn.OptimizedLSTMCell):  # whose h goes nowhere but through a matrix
             (c, h), x = inner, inputs
-            inner, y = self.cell((c, _times(h, masks.get("h"))), _times(x, masks.get("i")))
+            inner, y = self.cell((c, times(h, masks.get("h"))), times(x, masks.get("i")))
             return (inner, masks), y
 
         def intercept(next_fun: Callable[..., Any], args, kwargs, context: nn.module.InterceptorContext) -> Any:
             name = context.module.name or ""
             if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
-                args = (_times(args[0], masks.get(name, masks.get(name[:1]))), *args[1:])
+                args = (times(args[0], masks.get(name, masks.get(name[:1]))), *args[1:])
             return next_fun(*args, **kwargs)
 
         with nn.intercept_methods(intercept):
@@ -204,10 +197,10 @@ class RecurrentDropoutCell(_CellWrapper):
 
         def drop(candidate: jax.Array) -> jax.Array:
             if not self.per_step:
-                return _times(candidate, masks.get("g"))
+                return times(candidate, masks.get("g"))
             return candidate if deterministic else functional.dropout(key, candidate, self.rate, bits=self.bits)
 
-        with _first_activation(self.cell, drop):
+        with first_activation(self.cell, drop):
             inner, y = self.cell(inner, inputs)
         return (inner, masks), y
 
@@ -261,32 +254,4 @@ class ZoneoutCell(_CellWrapper):
         key_needed = any(list(map(rate_needs_key, rates)))  # which checks all of them
         deterministic, key = flag_and_key(self, deterministic, rng, key_needed=key_needed)
         new, _ = self.cell(carry, inputs)
-        states = zip(jax.tree.leaves(new), jax.tree.leaves(carry), rates, strict=True)
-        if deterministic:
-            mixed = [functional.zoneout_expectation(*state, bits=self.bits) for state in states]
-        else:
-            keys = [None] * len(rates) if key is None else jax.random.split(key, len(rates))
-            mixed = [functional.zoneout(key, *state, bits=self.bits) for key, state in zip(keys, states, strict=True)]
-        return jax.tree.unflatten(jax.tree.structure(new), mixed), mixed[-1]
-
-
-def _times(x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return x if mask is None else x * mask.astype(x.dtype)
-
-
-@contextlib.contextmanager
-def _first_activation(cell: Any, then: Callable[[jax.Array], jax.Array]) -> Iterator[None]:
-    """Puts `then` behind the first activation function of a call: in these cells it makes the candidate.
-
-    The cell is `apply`'s own copy, and frozen.
-    """
-    activation_fn, candidates = cell.activation_fn, [then]
-
-    def activate(x: jax.Array) -> jax.Array:
-        return candidates.pop()(activation_fn(x)) if candidates else activation_fn(x)
-
-    object.__setattr__(cell, "activation_fn", activate)
-    try:
-        yield
-    finally:
-        object.__setattr__(cell, "activation_fn", activation_fn)
+        return mixed_states(key, new, carry, rates, deterministic=deterministic, bits=self.bits)

@@ -1,7 +1,7 @@
 """Noise inside flax's recurrent cells, by wrapping them."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -10,9 +10,8 @@ from flax import nnx
 from flax.nnx.nn.recurrent import RNNCellBase
 
 from jaxdrop import _checks, functional
+from jaxdrop.functional._recurrent import Masks, first_activation, mixed_states, sequence_masks, times
 from jaxdrop.nnx._stochastic import RngSource, StochasticModule
-
-Masks = dict[str, jax.Array]
 
 # The layers on state and inputs by kind of cell, in the same order of gates.
 _LAYERS: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -103,22 +102,15 @@ class VariationalDropoutCell(_CellWrapper):
             `jaxdrop.dropout`.
         """
         carry = self.cell.initialize_carry(input_shape, rngs, carry_init)
-        rates = [_checks.static_rate("rate", rate) for rate in (self.rate, self.input_rate)]
-        deterministic, key = self.flag_and_key(key_needed=any(rate not in (0.0, 1.0) for rate in rates))
+        known = [_checks.static_rate("rate", rate) for rate in (self.rate, self.input_rate)]
+        deterministic, key = self.flag_and_key(key_needed=any(rate not in (0.0, 1.0) for rate in known))
         if deterministic:
             return carry, {}
         state = jax.tree.leaves(carry)[-1]
-        keys = (None, None) if key is None else tuple(jax.random.split(key))
-        masks: Masks = {}
         kinds = next(layers for kind, layers in _LAYERS.items() if isinstance(self.cell, kind))
-        shapes = (state.shape, input_shape)
-        for layers, key, rate, shape in zip(kinds, keys, (self.rate, self.input_rate), shapes, strict=True):
-            if _checks.static_rate("rate", rate) == 0:
-                continue
-            ones = jnp.ones((1 if self.tied else len(layers), *shape), state.dtype)
-            drawn = functional.dropout(key, ones, rate, bits=self.bits)
-            masks |= {layer: drawn[0 if self.tied else gate] for gate, layer in enumerate(layers)}
-        return carry, masks
+        layers = [[names] if self.tied else [[name] for name in names] for names in kinds]
+        rates, shapes = (self.rate, self.input_rate), (state.shape, input_shape)
+        return carry, sequence_masks(key, rates, shapes, layers, state.dtype, self.bits)
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, carry: tuple[Any, Masks], inputs: jax.Array, **kwargs: Any
@@ -214,10 +206,10 @@ class RecurrentDropoutCell(_CellWrapper):
 
         def drop(candidate: jax.Array) -> jax.Array:
             if not self.per_step:
-                return _times(candidate, masks.get("g"))
+                return times(candidate, masks.get("g"))
             return candidate if deterministic else functional.dropout(key, candidate, self.rate, bits=self.bits)
 
-        with _first_activation(self.cell, drop):
+        with first_activation(self.cell, drop):
             inner, y = self.cell(inner, inputs)
         return (inner, masks), y
 
@@ -287,17 +279,7 @@ class ZoneoutCell(_CellWrapper):
             deterministic, rngs, key_needed=any(rate not in (0.0, 1.0) for rate in known)
         )
         new, _ = self.cell(carry, inputs)
-        states = zip(jax.tree.leaves(new), jax.tree.leaves(carry), rates, strict=True)
-        if deterministic:
-            mixed = [functional.zoneout_expectation(*state, bits=self.bits) for state in states]
-        else:
-            keys = [None] * len(rates) if key is None else jax.random.split(key, len(rates))
-            mixed = [functional.zoneout(key, *state, bits=self.bits) for key, state in zip(keys, states, strict=True)]
-        return jax.tree.unflatten(jax.tree.structure(new), mixed), mixed[-1]
-
-
-def _times(x: jax.Array, mask: jax.Array | None) -> jax.Array:
-    return x if mask is None else x * mask.astype(x.dtype)
+        return mixed_states(key, new, carry, rates, deterministic=deterministic, bits=self.bits)
 
 
 @contextlib.contextmanager
@@ -306,7 +288,7 @@ def _masked(layer: Any, mask: jax.Array) -> Iterator[None]:
     kind = type(layer)
 
     def call(self, inputs: jax.Array, *args: Any, **kwargs: Any) -> Any:
-        return kind.__call__(self, _times(inputs, mask), *args, **kwargs)
+        return kind.__call__(self, times(inputs, mask), *args, **kwargs)
 
     # Not an attribute, which would be part of the model's structure.
     object.__setattr__(layer, "__class__", type(kind.__name__, (kind,), {"__call__": call}))
@@ -314,18 +296,3 @@ def _masked(layer: Any, mask: jax.Array) -> Iterator[None]:
         yield
     finally:
         object.__setattr__(layer, "__class__", kind)
-
-
-@contextlib.contextmanager
-def _first_activation(cell: Any, then: Callable[[jax.Array], jax.Array]) -> Iterator[None]:
-    """Puts `then` behind the first activation function of a call: in these cells it makes the candidate."""
-    activation_fn, candidates = cell.activation_fn, [then]
-
-    def activate(x: jax.Array) -> jax.Array:
-        return candidates.pop()(activation_fn(x)) if candidates else activation_fn(x)
-
-    cell.activation_fn = activate
-    try:
-        yield
-    finally:
-        cell.activation_fn = activation_fn
