@@ -1,5 +1,6 @@
 """Noise inside flax's recurrent cells, by wrapping them."""
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,9 @@ _GATES: dict[type, str] = {nn.LSTMCell: "ifgo", nn.GRUCell: "rzn", nn.MGUCell: "
 class _CellWrapper(NoiseModule, nn.RNNCellBase):
     """A cell around another, whose parameters are where they would be without it."""
 
+    @abc.abstractmethod
     def allowed(self) -> tuple[type[nn.Module], ...]:
         """The kinds of cells that it can wrap."""
-        raise NotImplementedError
 
     def setup(self) -> None:
         fields: Any = self

@@ -22,50 +22,17 @@ def take_key(rngs: RngSource | jax.Array, collection: str) -> jax.Array:
     raise TypeError(f"rngs must be a Rngs, RngStream or jax.Array, but got {type(rngs)}.")
 
 
-class StochasticMixin:
-    """The call of a layer that has `rate`, `deterministic`, `rng_collection` and `rngs`.
-
-    A class gives `noise`, `expectation` where prediction without noise is not the identity, and `key_needed` where it
-    has no `rate`.
-    """
+class NoiseMixin:
+    """What has `rate`, `deterministic`, `rng_collection` and `rngs`."""
 
     rate: jax.typing.ArrayLike
     deterministic: bool | None
     rng_collection: str
     rngs: RngSource | None
 
-    @abc.abstractmethod
-    def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
-        """Applies noise; `key` is None only where none is needed."""
-
-    def expectation(self, inputs: jax.Array) -> jax.Array:
-        """Predicts without noise."""
-        return inputs
-
     def key_needed(self) -> bool:
         """Whether there is anything random; raises if the rate is not allowed."""
         return _checks.static_rate("rate", self.rate) not in (0.0, 1.0)
-
-    def __call__(
-        self,
-        inputs: jax.Array,
-        *,
-        deterministic: bool | None = None,
-        rngs: RngSource | jax.Array | None = None,
-    ) -> jax.Array:
-        """Applies the layer to `inputs`.
-
-        Args:
-          inputs: The inputs.
-          deterministic: Whether to predict without noise; takes precedence over the attribute.
-          rngs: Where the key comes from; takes precedence over the attribute.
-
-        Raises:
-          ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of the function.
-          TypeError: If `rngs` is none of the above.
-        """
-        deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=self.key_needed())
-        return self.expectation(inputs) if deterministic else self.noise(key, inputs)
 
     def flag_and_key(
         self,
@@ -93,8 +60,45 @@ class StochasticMixin:
         return False, take_key(source, self.rng_collection)
 
 
-class StochasticModule(StochasticMixin, nnx.Module):
-    """A module that applies noise to its inputs unless it is deterministic.
+class StochasticMixin(NoiseMixin):
+    """The call of a layer with noise on its inputs.
+
+    A class gives `noise`, `expectation` where prediction without noise is not the identity, and `key_needed` where it
+    has no `rate`.
+    """
+
+    @abc.abstractmethod
+    def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
+        """Applies noise; `key` is None only where none is needed."""
+
+    def expectation(self, inputs: jax.Array) -> jax.Array:
+        """Predicts without noise."""
+        return inputs
+
+    def __call__(
+        self,
+        inputs: jax.Array,
+        *,
+        deterministic: bool | None = None,
+        rngs: RngSource | jax.Array | None = None,
+    ) -> jax.Array:
+        """Applies the layer to `inputs`.
+
+        Args:
+          inputs: The inputs.
+          deterministic: Whether to predict without noise; takes precedence over the attribute.
+          rngs: Where the key comes from; takes precedence over the attribute.
+
+        Raises:
+          ValueError: If `deterministic` or `rngs` is needed and given nowhere, or for the conditions of the function.
+          TypeError: If `rngs` is none of the above.
+        """
+        deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=self.key_needed())
+        return self.expectation(inputs) if deterministic else self.noise(key, inputs)
+
+
+class NoiseModule(NoiseMixin, nnx.Module):
+    """A module with noise, which samplers switch on.
 
     Args:
       deterministic: Whether to predict without noise.
@@ -124,6 +128,10 @@ class StochasticModule(StochasticMixin, nnx.Module):
         """
         if deterministic is not None:
             self.deterministic = deterministic
+
+
+class StochasticModule(StochasticMixin, NoiseModule):
+    """A module that applies noise to its inputs unless it is deterministic; constructed as a `NoiseModule`."""
 
 
 class StochasticLayer(StochasticModule):

@@ -11,7 +11,7 @@ from flax.nnx.nn.recurrent import RNNCellBase
 
 from jaxdrop import _checks, functional
 from jaxdrop.functional._recurrent import Masks, first_activation, mixed_states, sequence_masks, times
-from jaxdrop.nnx._stochastic import RngSource, StochasticModule
+from jaxdrop.nnx._stochastic import NoiseModule, RngSource
 
 # The layers on state and inputs by kind of cell, in the same order of gates.
 _LAYERS: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -22,7 +22,7 @@ _LAYERS: dict[type, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 
 
-class _CellWrapper(StochasticModule, RNNCellBase):
+class _CellWrapper(NoiseModule, RNNCellBase):
     """A cell around another."""
 
     cell: Any
@@ -31,9 +31,6 @@ class _CellWrapper(StochasticModule, RNNCellBase):
     def num_feature_axes(self) -> int:
         """How many axes of the inputs are features."""
         return self.cell.num_feature_axes
-
-    def noise(self, key: jax.Array | None, inputs: Any) -> Any:
-        raise NotImplementedError  # a cell has calls of its own
 
 
 class VariationalDropoutCell(_CellWrapper):

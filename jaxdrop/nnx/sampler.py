@@ -11,11 +11,11 @@ from flax.nnx import rnglib
 
 from jaxdrop.inference import Sampler
 from jaxdrop.inference.sampler import Arguments, OneFunction, Static, split_arguments
-from jaxdrop.nnx._stochastic import StochasticModule
+from jaxdrop.nnx._stochastic import NoiseModule
 
 _FORCED = (
     (nnx.Dropout, {"deterministic": False, "rngs": None}),
-    (StochasticModule, {"deterministic": False, "rngs": None}),
+    (NoiseModule, {"deterministic": False, "rngs": None}),
     (nnx.MultiHeadAttention, {"deterministic": False, "rngs": None}),
     (nnx.BatchNorm, {"use_running_average": True}),
 )
@@ -87,7 +87,7 @@ def _make_stochastic(model: Any, key: jax.Array) -> None:
             if isinstance(node, layer):
                 if getattr(node, "rngs", ...) is None:  # every call would have brought its own
                     node.rngs = nnx.data(rnglib.RngStream(key, tag="dropout"))  # pyright: ignore[reportAttributeAccessIssue]
-                if isinstance(node, StochasticModule):
+                if isinstance(node, NoiseModule):
                     node.deterministic = False  # for methods other than the call
                 # A call's own argument takes precedence over an attribute, so it is the call that must change.
                 object.__setattr__(node, "__class__", _forcing(type(node), tuple(flags.items())))
