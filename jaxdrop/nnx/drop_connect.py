@@ -14,12 +14,12 @@ from flax.typing import Dtype, Initializer
 from jaxdrop import _checks, functional
 from jaxdrop.functional.drop_connect_conv import Padding
 from jaxdrop.functional.drop_connect_moments import INFERENCE, predict
-from jaxdrop.nnx._stochastic import StochasticLayer, take_key
+from jaxdrop.nnx._stochastic import StochasticModule, take_key
 
 Activation = Callable[[jax.Array], jax.Array]
 
 
-class _DropConnect(StochasticLayer):
+class _DropConnect(StochasticModule):
     """What the layers share: parameters, and how the moments of the outputs become a prediction."""
 
     def __init__(
@@ -45,7 +45,8 @@ class _DropConnect(StochasticLayer):
         self.kernel = nnx.Param(kernel_init(rngs.params(), kernel_shape, param_dtype))
         bias = nnx.Param(bias_init(rngs.params(), kernel_shape[-1:], param_dtype)) if use_bias else None
         self.bias = nnx.data(bias)
-        super().__init__(rate, deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        super().__init__(deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        self.rate = rate
         self.activation = activation
         self.mode = mode
         self.inference = inference

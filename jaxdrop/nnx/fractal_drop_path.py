@@ -6,10 +6,10 @@ import jax
 
 from jaxdrop import _checks, functional
 from jaxdrop.functional.fractal_drop_path import Branches
-from jaxdrop.nnx._stochastic import RngSource, StochasticLayer
+from jaxdrop.nnx._stochastic import RngSource, StochasticModule
 
 
-class FractalDropPath(StochasticLayer):
+class FractalDropPath(StochasticModule):
     """A join: the mean of the branches that survive; see `jaxdrop.fractal_drop_path`.
 
     Args:
@@ -34,7 +34,8 @@ class FractalDropPath(StochasticLayer):
         rng_collection: str = "dropout",
         rngs: RngSource | None = None,
     ):
-        super().__init__(rate, deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        super().__init__(deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        self.rate = rate
         self.mode: Literal["row", "batch"] = mode
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]

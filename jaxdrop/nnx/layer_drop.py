@@ -8,10 +8,10 @@ from flax import nnx
 
 from jaxdrop import _checks
 from jaxdrop.functional.layer_drop import layer_runs
-from jaxdrop.nnx._stochastic import RngSource, StochasticLayer
+from jaxdrop.nnx._stochastic import RngSource, StochasticModule
 
 
-class LayerDrop(StochasticLayer):
+class LayerDrop(StochasticModule):
     """Applies a layer, or skips it for the whole batch; see `jaxdrop.layer_drop`.
 
     Args:
@@ -38,7 +38,8 @@ class LayerDrop(StochasticLayer):
         rng_collection: str = "dropout",
         rngs: RngSource | None = None,
     ):
-        super().__init__(rate, deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        super().__init__(deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
+        self.rate = rate
         self.layer = layer
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]

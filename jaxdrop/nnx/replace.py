@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 from flax import nnx
 
 from jaxdrop.nnx._stochastic import StochasticLayer
-from jaxdrop.nnx.layer_drop import LayerDrop
 
 Layer = nnx.Dropout | StochasticLayer
 Model = TypeVar("Model", bound=nnx.Module)
@@ -43,7 +42,7 @@ def replace(
     chosen = {
         id(layer): _made(make, layer)
         for path, layer in nnx.iter_graph(copy)
-        if isinstance(layer, Layer) and not isinstance(layer, LayerDrop) and where(path, layer)
+        if isinstance(layer, Layer) and where(path, layer)
     }
     if id(copy) in chosen:
         return chosen[id(copy)]

@@ -70,3 +70,17 @@ def test_under_monte_carlo_and_jit(model, getkey):
     assert np.all(p.variance > 0)
     replaced.train()
     nnx.jit(lambda model, x: model(x))(replaced, jnp.ones((4, 8)))
+
+
+def test_layers_that_are_more_than_noise_stay():
+    rngs = nnx.Rngs(0)
+    layers = (
+        jaxdrop.nnx.DropConnectDense(3, 3, 0.5, rngs=rngs),
+        jaxdrop.nnx.LayerDrop(nnx.Linear(3, 3, rngs=rngs), 0.5, rngs=rngs),
+        jaxdrop.nnx.FractalDropPath(0.5, rngs=rngs),
+        jaxdrop.nnx.Zoneout(0.5, rngs=rngs),
+    )
+    replaced = jaxdrop.nnx.replace(
+        nnx.Sequential(*layers, nnx.Dropout(0.5)), lambda layer: jaxdrop.nnx.DropBlock(0.1, block_size=2)
+    )
+    assert [type(layer) for layer in replaced.layers] == [*map(type, layers), jaxdrop.nnx.DropBlock]
