@@ -124,6 +124,20 @@ class FromZeroNnx(jaxdrop.nnx.Zoneout):
         return super().__call__(x, jnp.zeros_like(x), **kwargs)
 
 
+def on_attention(function):
+    """Modules that apply noise for attention weights to their inputs; in use, flax's attention modules do."""
+
+    class OnInputs(jaxdrop.linen._stochastic.StochasticLayer):
+        def noise(self, key, inputs):
+            return function(key, inputs, self.rate)
+
+    class OnInputsNnx(jaxdrop.nnx._stochastic.StochasticLayer):
+        def noise(self, key, inputs):
+            return function(key, inputs, self.rate)
+
+    return function, OnInputs, lambda rate, rngs: OnInputsNnx(rate, rngs=rngs)
+
+
 METHODS = [
     Method(
         "dropout",
@@ -300,5 +314,20 @@ METHODS = [
         expectation=lambda x, rate: jaxdrop.zoneout_expectation(x, jnp.zeros_like(x), rate),
         drops=lambda y: y == 0,
         argument="new",
+    ),
+    Method(
+        "drop_attention",
+        *on_attention(functools.partial(jaxdrop.drop_attention, normalize=False)),
+        variance=dropout_variance,
+        drops=lambda y: y == 0,
+        scalar_rate=True,
+    ),
+    Method(
+        "drop_head",
+        *on_attention(functools.partial(jaxdrop.drop_head, head_axis=-2, normalize=False)),
+        variance=dropout_variance,
+        drops=lambda y: (y == 0).all(-1),
+        scalar_rate=True,
+        variant=True,
     ),
 ]

@@ -42,7 +42,7 @@ class VariationalDropoutCell(_CellWrapper):
     The masks are drawn by `initialize_carry`, which `flax.linen.RNN` calls before it loops: once for a sequence, and
     anew at each call. They travel with the state, as the second half of the carry; a carry that is handed on to the
     next part of a sequence takes its masks with it. What passes no matrix, the memory of an LSTM and the previous state
-    that a GRU mixes in, is never dropped. keras' `LSTM(recurrent_dropout=...)` is this, with tied masks.
+    that a GRU mixes in, is never dropped. keras 3's `LSTM(recurrent_dropout=...)` is this, untied.
 
     Attributes:
       cell: A `LSTMCell`, `OptimizedLSTMCell`, `GRUCell`, `MGUCell` or `SimpleCell` of flax.

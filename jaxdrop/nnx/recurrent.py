@@ -41,7 +41,7 @@ class VariationalDropoutCell(_CellWrapper):
     The masks are drawn by `initialize_carry`, which `flax.nnx.RNN` calls before it loops: once for a sequence, and anew
     at each call. They travel with the state, as the second half of the carry; a carry that is handed on to the next
     part of a sequence takes its masks with it. What passes no matrix, the memory of an LSTM and the previous state that
-    a GRU mixes in, is never dropped. keras' `LSTM(recurrent_dropout=...)` is this, with tied masks.
+    a GRU mixes in, is never dropped. keras 3's `LSTM(recurrent_dropout=...)` is this, untied.
 
     Args:
       cell: A `LSTMCell`, `OptimizedLSTMCell`, `GRUCell` or `SimpleCell` of flax.

@@ -222,10 +222,30 @@ def test_a_loop_by_hand_gives_the_same_bits(x, getkey):
     (carry, masks), y = nn.RNN(cell, return_carry=True).apply(variables, x, rngs={"dropout": key})
     inner = {"params": variables["params"]["cell"]}
     state = (nn.LSTMCell(6).initialize_carry(jax.random.key(0), x[:, 0].shape), masks)
+    step = jax.jit(cell.apply)  # as compiled as the loop's body is: eagerly, sums are rounded otherwise
     for t in range(5):
-        state, output = cell.apply(inner, state, x[:, t])
-        np.testing.assert_allclose(output, y[:, t], rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(state[0][0], carry[0], rtol=1e-6, atol=1e-7)
+        state, output = step(inner, state, x[:, t])
+        np.testing.assert_array_equal(output, y[:, t])
+    np.testing.assert_array_equal(state[0][0], carry[0])
+
+
+def test_variational_dropout_is_keras_recurrent_dropout(x, getkey):
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "jax":
+        pytest.skip("keras runs on another backend here")
+    cell = VariationalDropoutCell(nn.LSTMCell(6), 0.4, 0.3, tied=False, deterministic=False)
+    variables = nn.RNN(cell).init({"params": getkey(), "dropout": getkey()}, x)
+    (_, masks), y = nn.RNN(cell, return_carry=True).apply(variables, x, rngs={"dropout": getkey()})
+    p = variables["params"]["cell"]
+    weights = [jnp.concatenate([p[side + gate]["kernel"] for gate in "ifgo"], -1) for side in "ih"]
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        theirs = keras.layers.LSTM(6, recurrent_dropout=0.4, dropout=0.3, return_sequences=True)
+        theirs.build(x.shape)
+        theirs.set_weights([*weights, jnp.concatenate([p["h" + gate]["bias"] for gate in "ifgo"])])
+        # The masks are its own to draw: here they are ours.
+        theirs.cell.get_dropout_mask = lambda _: [masks["i" + gate] for gate in "ifgo"]
+        theirs.cell.get_recurrent_dropout_mask = lambda _: [masks["h" + gate] for gate in "ifgo"]
+        np.testing.assert_allclose(theirs(x, training=True), y, rtol=1e-5, atol=1e-6)
 
 
 def test_refuses(x, getkey):
