@@ -28,6 +28,10 @@ from jaxdrop.linen.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.linen.standout import Standout as Standout
 from jaxdrop.linen.stochastic_depth import StochasticDepth as StochasticDepth
 from jaxdrop.linen.uniform_dropout import UniformDropout as UniformDropout
+from jaxdrop.linen.variational import VariationalConv as VariationalConv
+from jaxdrop.linen.variational import VariationalDense as VariationalDense
+from jaxdrop.linen.variational import VariationalEmbed as VariationalEmbed
+from jaxdrop.linen.variational import kl_divergence as kl_divergence
 from jaxdrop.linen.weight_drop import WeightDrop as WeightDrop
 from jaxdrop.linen.word_dropout import WordDropout as WordDropout
 from jaxdrop.linen.zoneout import Zoneout as Zoneout

@@ -28,6 +28,10 @@ from jaxdrop.nnx.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.nnx.standout import Standout as Standout
 from jaxdrop.nnx.stochastic_depth import StochasticDepth as StochasticDepth
 from jaxdrop.nnx.uniform_dropout import UniformDropout as UniformDropout
+from jaxdrop.nnx.variational import VariationalConv as VariationalConv
+from jaxdrop.nnx.variational import VariationalDense as VariationalDense
+from jaxdrop.nnx.variational import VariationalEmbed as VariationalEmbed
+from jaxdrop.nnx.variational import kl_divergence as kl_divergence
 from jaxdrop.nnx.weight_drop import WeightDrop as WeightDrop
 from jaxdrop.nnx.word_dropout import WordDropout as WordDropout
 from jaxdrop.nnx.zoneout import Zoneout as Zoneout

@@ -1,0 +1,37 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdrop.variational import elbo, kl_warm_up
+
+
+def test_is_the_bound_per_data_point():
+    log_likelihood = jnp.array([[-1.0, -2.0], [-3.0, -6.0]])
+    assert elbo(log_likelihood, jnp.array(10.0), 50) == -3.2
+    assert elbo(log_likelihood, jnp.array(10.0), 50, kl_weight=0.5) == -3.1
+    assert jax.grad(lambda kl: elbo(log_likelihood, kl, 50))(10.0) == pytest.approx(-1 / 50)
+
+
+def test_warm_up_compiles_once_for_all_steps():
+    traces = []
+
+    @jax.jit
+    def weight(step):
+        traces.append(step)
+        return kl_warm_up(10, 20)(step)
+
+    values = [weight(step) for step in (0, 10, 15, 30, 1000)]
+    np.testing.assert_allclose(values, [0, 0, 0.25, 1, 1])
+    assert len(traces) == 1
+
+
+def test_refuses():
+    with pytest.raises(ValueError, match="num_data must be at least 1, got 0"):
+        elbo(jnp.ones(1), jnp.ones(()), 0)
+    with pytest.raises(TypeError, match="log_likelihood must be"):
+        elbo(jnp.ones(1, int), jnp.ones(()), 1)
+    with pytest.raises(ValueError, match="begin must be at least 0"):
+        kl_warm_up(-1, 5)
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        kl_warm_up(0, 0)
