@@ -11,6 +11,10 @@ from jaxdrop.variational.layers import gaussian_noise as gaussian_noise
 from jaxdrop.variational.layers import noisy_conv as noisy_conv
 from jaxdrop.variational.layers import noisy_dense as noisy_dense
 from jaxdrop.variational.layers import noisy_embed as noisy_embed
+from jaxdrop.variational.prune import LayerReport as LayerReport
+from jaxdrop.variational.prune import Pruned as Pruned
+from jaxdrop.variational.prune import PruningReport as PruningReport
+from jaxdrop.variational.prune import prune as prune
 from jaxdrop.variational.weights import AdditiveWeights as AdditiveWeights
 from jaxdrop.variational.weights import MultiplicativeWeights as MultiplicativeWeights
 from jaxdrop.variational.weights import NoisyWeights as NoisyWeights

@@ -40,8 +40,9 @@ def kl_log_uniform(log_alpha: jax.typing.ArrayLike) -> jax.Array:
       TypeError: If `log_alpha` is not real floating point.
 
     Examples:
-      >>> jaxdrop.variational.kl_log_uniform(jnp.array([-4.0, 0.0, 4.0])).round(4)
-      Array([2.6342, 0.4312, 0.0093], dtype=float32)
+      >>> kl = jaxdrop.variational.kl_log_uniform(jnp.array([-4.0, 0.0, 4.0]))
+      >>> [round(float(value), 3) for value in kl]
+      [2.634, 0.431, 0.009]
 
     References:
       Molchanov et al., `Variational dropout sparsifies deep neural networks <https://arxiv.org/abs/1701.05369>`_, 2017,
@@ -71,8 +72,9 @@ def kl_log_uniform_exact(log_alpha: jax.typing.ArrayLike) -> jax.Array:
       TypeError: If `log_alpha` is not real floating point.
 
     Examples:
-      >>> jaxdrop.variational.kl_log_uniform_exact(jnp.array([-4.0, 0.0, 4.0])).round(4)
-      Array([2.6258, 0.4267, 0.0091], dtype=float32)
+      >>> kl = jaxdrop.variational.kl_log_uniform_exact(jnp.array([-4.0, 0.0, 4.0]))
+      >>> [round(float(value), 3) for value in kl]
+      [2.626, 0.427, 0.009]
 
     References:
       Hron et al., `Variational Bayesian dropout: pitfalls and fixes <https://arxiv.org/abs/1807.01969>`_, 2018
@@ -135,8 +137,9 @@ def kl_ard(log_alpha: jax.typing.ArrayLike) -> jax.Array:
       TypeError: If `log_alpha` is not real floating point.
 
     Examples:
-      >>> jaxdrop.variational.kl_ard(jnp.array([-4.0, 0.0, 4.0])).round(4)
-      Array([2.0091, 0.3466, 0.0091], dtype=float32)
+      >>> kl = jaxdrop.variational.kl_ard(jnp.array([-4.0, 0.0, 4.0]))
+      >>> [round(float(value), 3) for value in kl]
+      [2.009, 0.347, 0.009]
 
     References:
       Kharitonov et al., `Variational dropout via empirical Bayes <https://arxiv.org/abs/1811.00596>`_, 2018
@@ -163,8 +166,9 @@ def kl_kingma(log_alpha: jax.typing.ArrayLike) -> jax.Array:
       TypeError: If `log_alpha` is not real floating point.
 
     Examples:
-      >>> jaxdrop.variational.kl_kingma(jnp.array([-4.0, 0.0, 4.0])).round(4)
-      Array([2.6144, 0.3895, 0.3895], dtype=float32)
+      >>> kl = jaxdrop.variational.kl_kingma(jnp.array([-4.0, 0.0, 4.0]))
+      >>> [round(float(value), 3) for value in kl]
+      [2.614, 0.389, 0.389]
 
     References:
       Kingma et al., `Variational dropout and the local reparameterization trick <https://arxiv.org/abs/1506.02557>`_,

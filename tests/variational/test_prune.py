@@ -1,0 +1,84 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxdrop
+from jaxdrop.linen import VariationalConv, VariationalDense
+from jaxdrop.variational import prune
+
+
+class Network(nn.Module):
+    """A convolution and two dense layers, with noise or without."""
+
+    noisy: bool
+
+    @nn.compact
+    def __call__(self, x):
+        options = {"deterministic": True} if self.noisy else {}
+        conv, dense = (VariationalConv, VariationalDense) if self.noisy else (nn.Conv, nn.Dense)
+        x = nn.relu(conv(4, (3, 3), name="conv", **options)(x)).reshape(len(x), -1)
+        return nn.Dense(2, name="plain")(nn.relu(dense(5, name="dense", **options)(x)))
+
+
+def noisier(variables, key):
+    """The same with other noise, so that some weights are above the threshold."""
+
+    def other(path, leaf):
+        return 4 * jax.random.normal(key, leaf.shape) if "log_sigma2" in str(path) else leaf
+
+    return jax.tree_util.tree_map_with_path(other, variables)
+
+
+def test_pruned_parameters_are_those_of_flax_s_layers_and_predict_the_same(getkey):
+    x = jax.random.normal(getkey(), (3, 6, 6, 1))
+    variables = noisier(Network(noisy=True).init(getkey(), x), getkey())
+    params, report = prune(variables["params"])
+    assert jax.tree.structure(params) == jax.tree.structure(Network(noisy=False).init(getkey(), x)["params"])
+    np.testing.assert_allclose(
+        Network(noisy=False).apply({"params": params}, x), Network(noisy=True).apply(variables, x), rtol=1e-5, atol=1e-6
+    )
+    assert [layer.name for layer in report.layers] == ["conv", "dense"]
+    for layer in report.layers:
+        kernel = params[layer.name]["kernel"]
+        assert (layer.total, layer.kept) == (kernel.size, int((kernel != 0).sum()))
+        assert 0 < layer.sparsity < 1
+    kept, total = (sum(getattr(layer, name) for layer in report.layers) for name in ("kept", "total"))
+    assert report.compression == total / kept
+
+
+def test_prunes_the_state_of_an_nnx_model(getkey):
+    model = nnx.Sequential(jaxdrop.nnx.VariationalDense(4, 3, rngs=nnx.Rngs(0)), nnx.relu)
+    model.layers[0].log_sigma2[...] = 4 * jax.random.normal(getkey(), (4, 3))
+    model.eval()
+    params, report = prune(nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    (layer,) = report.layers
+    assert layer.name == "layers/0"
+    x = jax.random.normal(getkey(), (2, 4))
+    plain = params["layers"][0]
+    np.testing.assert_allclose(nnx.relu(x @ plain["kernel"] + plain["bias"][None]), model(x), rtol=1e-5)
+
+
+def test_without_a_threshold_only_the_noise_goes(getkey):
+    variables = VariationalDense(3, deterministic=True).init(getkey(), jnp.ones((1, 4)))
+    params, report = prune(variables["params"], threshold=None)
+    np.testing.assert_array_equal(params["kernel"], variables["params"]["kernel"])
+    assert report.compression == 1
+
+
+def test_the_table_lists_layers_and_compression():
+    noisy = {"kernel": jnp.ones((10, 10)), "log_sigma2": jnp.full((10, 10), 9.0).at[0].set(-9)}
+    _, report = prune({"first": noisy, "second": {"kernel": jnp.ones((2, 2)), "log_sigma2": jnp.full((2, 2), 9.0)}})
+    lines = str(report).splitlines()
+    assert lines[1].split() == ["first", "100", "10", "90.0"]
+    assert lines[2].split() == ["second", "4", "0", "100.0"]
+    assert lines[3] == "compression 10.4"
+    empty = prune({"kernel": jnp.ones(3), "log_sigma2": jnp.full(3, 9.0)}).report
+    assert empty.compression == float("inf")
+
+
+def test_refuses_parameters_without_noise():
+    with pytest.raises(ValueError, match="params must hold a layer with learned noise"):
+        prune({"dense": {"kernel": jnp.ones((2, 2))}})
