@@ -6,9 +6,10 @@ reads it. Its `__post_init__` calls `check_types` and raises `ValueError` on a b
 
 import dataclasses
 import importlib.util
+import math
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,53 @@ def check_types(config: Any) -> None:
         allowed = (int, float) if kind is float else kind
         if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(f"{name} must be {kind.__name__}, got {value!r}")
+
+
+def check_rates(config: Any, *names: str) -> None:
+    """Raises `ValueError` unless these fields are at least 0 and below 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(config, name)}")
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raises `ValueError` unless these fields are positive and finite."""
+    for name in names:
+        if not 0 < getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {getattr(config, name)}")
+
+
+def check_at_least(config: Any, minimum: int, *names: str) -> None:
+    """Raises `ValueError` unless these fields are at least `minimum`."""
+    for name in names:
+        if getattr(config, name) < minimum:
+            raise ValueError(f"{name} must be at least {minimum}, got {getattr(config, name)}")
+
+
+def check_seeds(config: Any) -> None:
+    """Raises `ValueError` unless `seed` is one and `num_seeds` are enough for a standard error."""
+    if config.num_seeds < 2:
+        raise ValueError(f"num_seeds must be at least 2, for standard errors, got {config.num_seeds}")
+    check_seed(config)
+
+
+def check_seed(config: Any) -> None:
+    """Raises `ValueError` unless `seed` is one of a JAX key."""
+    if not 0 <= config.seed < 2**32:
+        raise ValueError(f"seed must be at least 0 and below 2**32, got {config.seed}")
+
+
+def names(field: str, value: str, known: Iterable[str]) -> list[str]:
+    """The names in a field that holds several, separated by semicolons, or "all" of those known.
+
+    Raises:
+      ValueError: If one is not known.
+    """
+    known = list(known)
+    chosen = known if value == "all" else value.split(";")
+    if set(chosen) - set(known):
+        raise ValueError(f"{field} must be 'all' or among {'; '.join(known)}, got {value!r}")
+    return chosen
 
 
 def describe(config: Any) -> str:

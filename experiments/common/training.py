@@ -26,12 +26,14 @@ class TrainState(NamedTuple):
       params: Parameters, a pytree.
       other: The model's other collections of variables.
       opt_state: State of the optimiser.
+      best: The lowest value of a metric after any epoch and the variables that had it, or () if none is watched.
     """
 
     step: jax.Array
     params: Any
     other: Variables
     opt_state: Any
+    best: Any = ()
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def fit(
     workdir: Path,
     evaluate: Callable[[Variables], dict[str, jax.Array]],
     name: str = "",
+    shuffle: bool = True,
+    lowest: str = "",
 ) -> dict[str, Any]:
     """Minimises a loss by stochastic gradient descent, epoch by epoch.
 
@@ -70,11 +74,13 @@ def fit(
       epochs: Passes over the examples.
       batch_size: Examples in a batch; the examples left over at the end of an epoch are not used in it.
       workdir: Absolute path of the run's folder.
-      evaluate: variables -> metrics by name, computed and logged after each epoch.
+      evaluate: variables -> metrics by name, computed after each epoch, of which the means are logged.
       name: Sub-folder of `workdir` for checkpoints and tensorboard's event files; for a run that trains several times.
+      shuffle: Whether to take the examples in random order; else in theirs.
+      lowest: Name of a metric, one value for each network.
 
     Returns:
-      The variables after the last epoch.
+      The variables after the last epoch, or for each network after the epoch when its metric `lowest` was lowest.
 
     Raises:
       RefusedError: If there are fewer examples than `batch_size`.
@@ -92,7 +98,8 @@ def fit(
 
     def run_epoch(state: TrainState, key: jax.Array, epoch: jax.Array) -> tuple[TrainState, jax.Array]:
         order_key, noise_key = jax.random.split(jax.random.fold_in(key, epoch))
-        order = jax.random.permutation(order_key, num_examples)[: steps * batch_size].reshape(steps, batch_size)
+        order = jax.random.permutation(order_key, num_examples) if shuffle else jnp.arange(num_examples)
+        order = order[: steps * batch_size].reshape(steps, batch_size)
 
         def step(state, inputs):
             indices, step_key = inputs
@@ -105,16 +112,24 @@ def fit(
             with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
                 updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
-            return TrainState(state.step + 1, params, {**state.other, **changed}, opt_state), value
+            return TrainState(state.step + 1, params, {**state.other, **changed}, opt_state, state.best), value
 
         state, losses = jax.lax.scan(step, state, (order, jax.random.split(noise_key, steps)))
         return state, losses.mean()
 
+    def remember(state: TrainState, value: jax.Array) -> TrainState:
+        lower = value < state.best[0]
+        best = jax.tree.map(lambda new, old: jnp.where(lower, new, old), (value, state.variables), state.best)
+        return state._replace(best=best)
+
     if jnp.ndim(key):
-        start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, (0, 0, None))
-    run_epoch = jax.jit(run_epoch, donate_argnums=0)
+        start, run_epoch, remember = jax.vmap(start), jax.vmap(run_epoch, (0, 0, None)), jax.vmap(remember)
+    run_epoch, remember = jax.jit(run_epoch, donate_argnums=0), jax.jit(remember, donate_argnums=0)
+    state = jax.jit(start)(variables)
+    if lowest:
+        state = state._replace(best=(jnp.full(jnp.shape(key), jnp.inf), state.variables))
     # A copy, for the state is donated.
-    state = jax.tree.map(jnp.copy, start(variables))
+    state = jax.tree.map(jnp.copy, state)
     # A checkpoint is complete when its call returns: a run killed at any time leaves the last complete one.
     options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
     with ocp.CheckpointManager(folder / "checkpoints", options=options) as checkpoints:
@@ -129,9 +144,12 @@ def fit(
             for epoch in progress:
                 state, train_loss = run_epoch(state, key, epoch)
                 metrics = {"train_loss": train_loss.mean(), **evaluate(state.variables)}
-                for metric, value in metrics.items():
-                    writer.add_scalar(metric, float(value), epoch + 1)
-                progress.set_postfix({metric: f"{float(value):.3f}" for metric, value in metrics.items()})
+                if lowest:
+                    state = remember(state, metrics[lowest])
+                means = {metric: float(jnp.mean(value)) for metric, value in metrics.items()}
+                for metric, mean in means.items():
+                    writer.add_scalar(metric, mean, epoch + 1)
+                progress.set_postfix({metric: f"{mean:.3f}" for metric, mean in means.items()})
                 checkpoints.save(epoch + 1, args=ocp.args.StandardSave(state))
                 sign_of_life(workdir)
-    return state.variables
+    return state.best[1] if lowest else state.variables

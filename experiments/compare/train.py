@@ -12,7 +12,7 @@ import optax
 
 import jaxdrop
 from experiments.common import data
-from experiments.common.config import check_types
+from experiments.common.config import check_at_least, check_positive, check_rates, check_seeds, check_types, names
 from experiments.common.training import fit
 from experiments.compare.methods import MLP_METHODS, RESNET_METHODS, Method, Setting
 from experiments.compare.networks import MLP, ResNet
@@ -81,32 +81,14 @@ class Config:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        unknown = set(self.chosen) - set(NETWORKS[self.network])
-        if unknown or not self.chosen:
-            names = "; ".join(NETWORKS[self.network])
-            raise ValueError(f"methods must be 'all' or among {names}, got {self.methods!r}")
-        for name in ("rate", "input_rate", "map_rate", "depth_rate"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "max_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)}")
+        names("methods", self.methods, NETWORKS[self.network])
+        check_rates(self, "rate", "input_rate", "map_rate", "depth_rate")
+        check_positive(self, "learning_rate", "max_norm")
         if not 0 <= self.consistency < math.inf:
             raise ValueError(f"consistency must be at least 0 and finite, got {self.consistency}")
-        for name in ("width", "block_size", "cutout_size", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.num_seeds < 2:
-            raise ValueError(f"num_seeds must be at least 2, for standard errors, got {self.num_seeds}")
-        if self.max_examples < 0:
-            raise ValueError(f"max_examples must be at least 0, got {self.max_examples}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be at least 0 and below 2**32, got {self.seed}")
-
-    @property
-    def chosen(self) -> list[str]:
-        """The names of the methods."""
-        return list(NETWORKS[self.network]) if self.methods == "all" else self.methods.split(";")
+        check_at_least(self, 1, "width", "block_size", "cutout_size", "epochs", "batch_size")
+        check_at_least(self, 0, "max_examples")
+        check_seeds(self)
 
 
 def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
@@ -126,8 +108,10 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
         train = data.Examples(*(np.concatenate(parts) for parts in zip(train, validation, strict=True)))
     if config.max_examples:
         train = data.Examples(*(part[: config.max_examples] for part in train))
+    methods = NETWORKS[config.network]
     return {
-        name: _compare(name, NETWORKS[config.network][name], config, train, held_out, workdir) for name in config.chosen
+        name: _compare(name, methods[name], config, train, held_out, workdir)
+        for name in names("methods", config.methods, methods)
     }
 
 

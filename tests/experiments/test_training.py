@@ -159,3 +159,59 @@ def test_networks_trained_side_by_side_are_those_trained_alone(tmp_path):
 def test_refuses_a_batch_larger_than_the_data(tmp_path):
     with pytest.raises(RefusedError, match="batch_size must be at most the number of examples, 50, got 51"):
         train(tmp_path, batch_size=51)
+
+
+def test_takes_the_examples_in_order_if_asked(tmp_path):
+    seen = []
+
+    def loss(variables, batch, key, step):
+        jax.debug.callback(lambda batch: seen.append(np.asarray(batch)), batch, ordered=True)
+        return jnp.sum(variables["params"] * batch.mean()), {}
+
+    examples = np.arange(10, dtype=np.float32)
+    fit(
+        loss,
+        {"params": jnp.ones(())},
+        optax.sgd(0.1),
+        examples,
+        jax.random.key(0),
+        epochs=2,
+        batch_size=4,
+        workdir=tmp_path,
+        evaluate=lambda variables: {},
+        shuffle=False,
+    )
+    jax.effects_barrier()
+    np.testing.assert_array_equal(np.concatenate(seen), [*range(8), *range(8)])
+
+
+@pytest.mark.parametrize("stop_at", [None, 4])
+def test_returns_each_network_as_it_was_when_its_metric_was_lowest(tmp_path, stop_at):
+    """Networks that count epochs, of which the first is best after the second and the second after the third."""
+    best, calls = jnp.array([2.0, 3.0]), []
+
+    def train(stop_at):
+        def evaluate(variables):
+            calls.append(variables)
+            if len(calls) == stop_at:
+                raise InterruptedRunError
+            return {"distance": jnp.abs(variables["params"] - best)}
+
+        return fit(
+            lambda variables, batch, key, step: (-variables["params"] + 0 * batch.sum(), {}),
+            {"params": jnp.zeros(2)},
+            optax.sgd(1.0),
+            EXAMPLES,
+            jax.random.split(jax.random.key(0)),
+            epochs=5,
+            batch_size=50,
+            workdir=tmp_path,
+            evaluate=evaluate,
+            lowest="distance",
+        )
+
+    if stop_at is not None:
+        with pytest.raises(InterruptedRunError):
+            train(stop_at)
+    np.testing.assert_array_equal(train(None)["params"], best)
+    assert len(calls) == 5 + (stop_at is not None)

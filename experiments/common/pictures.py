@@ -1,4 +1,4 @@
-"""The picture of a comparison: each method's error."""
+"""The picture of a comparison: one number for each method."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,15 @@ from matplotlib.figure import Figure
 OURS, PUBLISHED, SINGLE = "#1f5fbf", "#c0392b", "#9db8e0"
 
 
-def errors(metrics: Mapping[str, Mapping[str, float]], published: Mapping[str, float], title: str) -> Figure:
-    """The test error of each method, with a bar of one standard error to each side, above each single network's.
+def comparison(
+    metrics: Mapping[str, Mapping[str, float]], number: str, single: str, published: Mapping[str, float], title: str
+) -> Figure:
+    """A number for each method, with a bar of one standard error to each side, above each single network's.
 
     Args:
-      metrics: By method, in the order from top to bottom: 'error %', 'standard error' and 'error %, network i'.
+      metrics: By method, in the order from top to bottom: the number, its 'standard error' and those of the networks.
+      number: Name of the number.
+      single: What the names of the networks' numbers begin with.
       published: By method, the paper's number, where there is one.
       title: Above the picture.
     """
@@ -20,12 +24,11 @@ def errors(metrics: Mapping[str, Mapping[str, float]], published: Mapping[str, f
     axes: Any = figure.subplots()
     names = list(metrics)
     for row, name in enumerate(names):
-        single = [value for key, value in metrics[name].items() if key.startswith("error %, network")]
-        axes.plot(
-            single, [row] * len(single), "o", color=SINGLE, markersize=4, label="one network" if row == 0 else None
-        )
+        values = [value for key, value in metrics[name].items() if key.startswith(single)]
+        label = "one network" if row == 0 else None
+        axes.plot(values, [row] * len(values), "o", color=SINGLE, markersize=4, label=label)
     axes.errorbar(
-        [metrics[name]["error %"] for name in names],
+        [metrics[name][number] for name in names],
         range(len(names)),
         xerr=[metrics[name]["standard error"] for name in names],
         fmt="o",
@@ -39,7 +42,7 @@ def errors(metrics: Mapping[str, Mapping[str, float]], published: Mapping[str, f
         axes.plot(list(shown.values()), rows, "D", color=PUBLISHED, markersize=5, label="paper, other training")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("test error (%)")
+    axes.set_xlabel(number)
     axes.set_title(title, fontsize=10, loc="left")
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,1 @@
+"""A recurrent language model, trained under every kind of recurrent dropout."""
