@@ -19,9 +19,9 @@ RESULTS = Path(__file__).parent / "results"
 # What we think of a difference from a paper's number, by experiment and stem of the result file.
 REASONS: dict[str, str] = {
     "language_model/shakespeare": (
-        "Every kind of noise beats none, which overfits. All recurrent methods are within two standard errors of dropout "
-        "on what is not recurrent: the published order, in which naive recurrent dropout hurts and the others help, "
-        "does not show. Its papers model words, with larger networks, at rates tuned for each method; we think that "
+        "Every kind of noise beats none, which overfits. All recurrent methods are within two standard errors of "
+        "dropout on what is not recurrent: the published order, in which naive recurrent dropout hurts and the others "
+        "help, does not show. Its papers model words, with larger networks, at rates tuned for each method; we think that "
         "characters in one layer need a shorter memory, so that noise on it does less harm. Rates here are the same "
         "for all and were not tuned."
     ),
@@ -73,12 +73,13 @@ def write(folder: Path) -> Path:
     for path in sorted((folder / "compare").glob("*.json")):
         run = _read(path)
         numbers = {name: float(value.split()[0]) for name, (value, _, _) in _published(run).items()}
-        picture = pictures.comparison(run["metrics"], "error %", "error %, network", numbers, _title(run))
-        picture.savefig(path.with_suffix(".png"))
+        columns, texts = ("error %", "error %, network"), {"label": "test error (%)", "title": _title(run)}
+        pictures.comparison(run["metrics"], *columns, numbers, **texts).savefig(path.with_suffix(".png"))
     for path in sorted((folder / "language_model").glob("*.json")):
         run = _read(path)
-        number, single = "validation perplexity", "validation, network"
-        pictures.comparison(run["metrics"], number, single, {}, _text_title(run)).savefig(path.with_suffix(".png"))
+        columns, texts = ("validation perplexity", "validation, network"), {"title": _text_title(run)}
+        picture = pictures.comparison(run["metrics"], *columns, {}, label="validation perplexity", **texts)
+        picture.savefig(path.with_suffix(".png"))
     target = folder.parent / "RESULTS.md"
     target.write_text(text(folder))
     return target

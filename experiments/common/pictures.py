@@ -9,7 +9,13 @@ OURS, PUBLISHED, SINGLE = "#1f5fbf", "#c0392b", "#9db8e0"
 
 
 def comparison(
-    metrics: Mapping[str, Mapping[str, float]], number: str, single: str, published: Mapping[str, float], title: str
+    metrics: Mapping[str, Mapping[str, float]],
+    number: str,
+    single: str,
+    published: Mapping[str, float],
+    *,
+    label: str,
+    title: str,
 ) -> Figure:
     """A number for each method, with a bar of one standard error to each side, above each single network's.
 
@@ -18,6 +24,7 @@ def comparison(
       number: Name of the number.
       single: What the names of the networks' numbers begin with.
       published: By method, the paper's number, where there is one.
+      label: Below the numbers.
       title: Above the picture.
     """
     figure = Figure(figsize=(7, 0.8 + 0.4 * len(metrics)), dpi=150, layout="constrained")
@@ -25,8 +32,8 @@ def comparison(
     names = list(metrics)
     for row, name in enumerate(names):
         values = [value for key, value in metrics[name].items() if key.startswith(single)]
-        label = "one network" if row == 0 else None
-        axes.plot(values, [row] * len(values), "o", color=SINGLE, markersize=4, label=label)
+        name_once = "one network" if row == 0 else None
+        axes.plot(values, [row] * len(values), "o", color=SINGLE, markersize=4, label=name_once)
     axes.errorbar(
         [metrics[name][number] for name in names],
         range(len(names)),
@@ -42,7 +49,7 @@ def comparison(
         axes.plot(list(shown.values()), rows, "D", color=PUBLISHED, markersize=5, label="paper, other training")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel(number)
+    axes.set_xlabel(label)
     axes.set_title(title, fontsize=10, loc="left")
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
