@@ -22,8 +22,8 @@ REASONS: dict[str, str] = {
         "Every kind of noise beats none, which overfits. All recurrent methods are within two standard errors of "
         "dropout on what is not recurrent: the published order, in which naive recurrent dropout hurts and the others "
         "help, does not show. Its papers model words, with larger networks, at rates tuned for each method; we think "
-        "that characters in one layer need a shorter memory, so that noise on it does less harm. Rates here are the same "
-        "for all and were not tuned."
+        "that characters in one layer need a shorter memory, so that noise on it does less harm. Rates here are the "
+        "same for all and were not tuned."
     ),
     "compare/mnist": (
         "Twelve epochs are too few for noise to pay: the networks with most of it still fit the training examples "
