@@ -5,18 +5,21 @@ Command:  python -m experiments.benchmarks.methods [--shape 32x32x32x64] [--repe
 Each method is applied to a (batch, height, width, channels) array in float32. The time is that of one jitted function
 that returns the output and the vector-Jacobian product with a given cotangent. What is held are the arrays that the
 function kept between its forward and its backward pass, in bytes for each entry of the input; a mask that is drawn
-again is not among them. Methods on weights and on whole layers come with a dense layer from channels to as many, and
-with that layer alone to compare them to.
+again is not among them. Methods on weights and on whole layers come with a dense layer from channels to as many, those
+in recurrent cells with an LSTM of as many units on sequences (batch, height, channels), and attention with itself on
+the same sequences in 4 heads; each is compared with that alone.
 """
 
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 import jaxdrop
+import jaxdrop.linen
 from experiments.benchmarks._timing import (
     Contestant,
     command_line,
@@ -50,6 +53,12 @@ METHODS: dict[str, Method] = {
     "stochastic_depth": functools.partial(jaxdrop.stochastic_depth, rate=RATE),
     "shake_drop": functools.partial(jaxdrop.shake_drop, rate=RATE),
     "fractal_drop_path": lambda key, x: jaxdrop.fractal_drop_path(key, [x, -x], RATE),
+    "locked_dropout": functools.partial(jaxdrop.locked_dropout, rate=RATE),
+    "embedding_dropout": lambda key, x: jaxdrop.embedding_dropout(key, x, jnp.zeros(x.shape[:-1], int), RATE),
+    "zoneout": lambda key, x: jaxdrop.zoneout(key, x, -x, RATE),
+    "drop_attention": functools.partial(jaxdrop.drop_attention, rate=RATE),
+    "drop_head": functools.partial(jaxdrop.drop_head, rate=RATE),
+    "masksembles": lambda key, x: jaxdrop.masksembles(x, jaxdrop.masksembles_masks(x.shape[-1], 4, 2.0)),
 }
 
 
@@ -69,12 +78,51 @@ def layers(channels: int) -> dict[str, Method]:
     }
 
 
+def recurrent(channels: int) -> dict[str, Method]:
+    """Returns LSTMs with the methods in them, and without."""
+    lstm = nn.OptimizedLSTMCell(channels)
+    variables = nn.RNN(lstm).init(jax.random.key(1), jnp.ones((1, 1, channels)))
+
+    def run(cell: nn.RNNCellBase) -> Method:
+        rnn = nn.RNN(cell, split_rngs={"params": False, "dropout": True})
+        return lambda key, x: rnn.apply(variables, x, rngs={"dropout": key})  # pyright: ignore[reportReturnType]
+
+    cells = jaxdrop.linen
+    return {
+        "lstm": run(lstm),
+        "VariationalDropoutCell": run(cells.VariationalDropoutCell(lstm, RATE, RATE, deterministic=False)),
+        "RecurrentDropoutCell": run(cells.RecurrentDropoutCell(lstm, RATE, deterministic=False)),
+        "RecurrentDropoutCell, per step": run(
+            cells.RecurrentDropoutCell(lstm, RATE, per_step=True, deterministic=False)
+        ),
+        "ZoneoutCell": run(cells.ZoneoutCell(lstm, RATE, memory_rate=RATE, deterministic=False)),
+    }
+
+
+def attention() -> dict[str, Method]:
+    """Returns attention with the methods on its weights, and without."""
+
+    def run(rate: float, **options: Any) -> Method:
+        def attend(key: jax.Array, x: jax.Array) -> jax.Array:
+            heads = x.reshape(*x.shape[:2], 4, -1)
+            return jaxdrop.dot_product_attention(heads, heads, heads, dropout_rate=rate, dropout_key=key, **options)
+
+        return attend
+
+    return {
+        "attention": run(0.0),
+        "attention, dropout": run(RATE),
+        "attention, drop_attention": run(RATE, noise=jaxdrop.drop_attention),
+        "attention, drop_head": run(RATE, noise=jaxdrop.drop_head),
+    }
+
+
 COLUMNS = {
     "": "{name}",
     "median ms": "{median_ms:.2f}",
     "min..max": "{min_ms:.2f}..{max_ms:.2f}",
-    "x dropout": "{time_vs_dropout:.2f}",
-    "x dense": "{time_vs_dense:.2f}",
+    "times": "{time_vs_baseline:.2f}",
+    "that of": "{baseline}",
     "temporary MiB": "{temporary_mib:.1f}",
     "held bytes per entry": "{held_bytes:.2f}",
 }
@@ -99,15 +147,23 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     report = start_report("methods", args)
     x = jax.random.normal(jax.random.key(0), args.shape)
-    methods = METHODS | layers(args.shape[-1])
+    channels, sequences = args.shape[-1], x[:, :, 0]
+    groups = {
+        "dropout": (METHODS, x),
+        "dense": (layers(channels), x),
+        "lstm": (recurrent(channels), sequences),
+        "attention": (attention(), sequences),
+    }
     case = f"forward+backward, {format_shape(args.shape)} float32, rate {RATE}"
-    rows = timed_rows(case, [contestant(name, method, x) for name, method in methods.items()], args.repeats)
-    median = {row["name"]: row["median_ms"] for row in rows}
-    for row in rows:
-        row["time_vs_dropout"] = ratio(row["median_ms"], median["dropout"])
-        row["time_vs_dense"] = None if row["name"] in METHODS else ratio(row["median_ms"], median["dense"])
-        method = methods[row["name"]]
-        row["held_bytes"] = held_bytes(lambda x, method=method: method(jax.random.key(0), x), x) / x.size
+    contestants = [contestant(name, method, x) for group, x in groups.values() for name, method in group.items()]
+    rows = timed_rows(case, contestants, args.repeats)
+    by_name = {row["name"]: row for row in rows}
+    for baseline, (methods, x) in groups.items():
+        for name, method in methods.items():
+            row = by_name[name]
+            row["baseline"] = baseline
+            row["time_vs_baseline"] = ratio(row["median_ms"], by_name[baseline]["median_ms"])
+            row["held_bytes"] = held_bytes(lambda x, method=method: method(jax.random.key(0), x), x) / x.size
     print_table(case, rows, COLUMNS)
     report["rows"] = rows
     write_report(args.out, report)

@@ -20,10 +20,10 @@ def normals(key, groups=4, dtype="float32"):
     return [jax.random.normal(key, shape).astype(dtype) for key, shape in zip(keys, shapes, strict=True)]
 
 
-def explicit(q, k, v, allowed=True, bias=0.0, noise=lambda w: w):
+def explicit(q, k, v, allowed=True, bias=0.0, scale=8**-0.5, noise=lambda w: w):
     """The textbook's attention, one einsum after the other, with a key and value for each head."""
     k, v = (jnp.repeat(x, q.shape[2] // x.shape[2], axis=2) for x in (k, v))
-    logits = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) / np.float32(np.sqrt(q.shape[-1]))
+    logits = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) * np.float32(scale)
     logits = jnp.where(allowed, logits + bias, -1e30)
     return jnp.einsum("bhts,bshd->bthd", noise(jax.nn.softmax(logits).astype(k.dtype)), v)
 
@@ -38,6 +38,7 @@ CASES = {
         {"bias": jnp.linspace(-1, 1, 120).reshape(1, 4, 5, 6)},
         {"bias": jnp.linspace(-1, 1, 120).reshape(1, 4, 5, 6)},
     ),
+    "scale": ({"scale": 1.5}, {"scale": 1.5}),
     "causal": ({"is_causal": True}, {"allowed": np.tril(np.ones((5, 6), bool))}),
     "window": (
         {"local_window_size": (2, 1)},
