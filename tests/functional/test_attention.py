@@ -104,6 +104,14 @@ def test_in_bfloat16_it_is_the_einsum_to_that_rounding(case, groups, getkey):
         np.testing.assert_allclose(y.astype("float32"), z, rtol=0.05, atol=0.05)
 
 
+def test_weights_of_bfloat16_are_rounded_once(getkey):
+    q, k = (jax.random.normal(getkey(), (2, 8, 4, 8)).astype("bfloat16") for _ in range(2))
+    v = jnp.broadcast_to(jnp.eye(8, dtype="bfloat16")[:, None], k.shape)  # so that the weights come out
+    y = jaxdrop.dot_product_attention(q, k, v, dropout_rate=0.5, noise=lambda key, weights, rate: weights)
+    exact = explicit(*(x.astype("float32") for x in (q, k, v)))
+    np.testing.assert_allclose(y.astype("float32"), exact, rtol=2**-8)
+
+
 def test_without_a_batch(getkey):
     key, (q, k, v) = getkey(), normals(getkey())
     one = jaxdrop.dot_product_attention(q[0], k[0], v[0], dropout_rate=0.5, dropout_key=clone(key))
