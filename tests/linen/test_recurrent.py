@@ -96,6 +96,7 @@ def test_masks_are_drawn_at_the_rate_for_each_example_gate_and_call(wrapper, get
     if wrapper is VariationalDropoutCell:
         assert_independent(gone[1:], gone[:-1])
     assert_independent(gone[:, 1:], gone[:, :-1])
+    assert_independent(gone[..., 1:], gone[..., :-1])
     assert_independent(gone, np.stack([np.asarray(mask == 0) for mask in second.values()]))
     kept = np.unique(np.concatenate([np.asarray(mask)[mask > 0] for mask in first.values()]))
     np.testing.assert_allclose(kept, 1 / 0.7, rtol=2e-5)
@@ -157,6 +158,8 @@ def test_zoneout_draws_at_each_step_and_hands_on_what_it_mixed(x, getkey):
     steps = np.diff(np.asarray(y), axis=1)
     assert_frequency((steps == 0).sum(), steps.size, 0.3)
     assert_independent(steps[:, 1:] == 0, steps[:, :-1] == 0)
+    (c, h), _ = rnn.apply({}, jnp.zeros((2000, 1, 4)), rngs={"dropout": getkey()})
+    assert_independent(c == 0, h == 0)
 
 
 WRAPPED = {
