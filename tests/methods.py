@@ -170,6 +170,7 @@ METHODS = [
         lambda rate, rngs: jaxdrop.nnx.StochasticDepth(rate, rngs=rngs),
         variance=dropout_variance,
         drops=lambda y: y[:, 0, 0] == 0,
+        variant=True,
     ),
     Method(
         "spatial_dropout",
@@ -321,6 +322,7 @@ METHODS = [
         variance=dropout_variance,
         drops=lambda y: y == 0,
         scalar_rate=True,
+        variant=True,
     ),
     Method(
         "drop_head",

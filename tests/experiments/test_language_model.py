@@ -40,15 +40,19 @@ def test_refuses_a_text_of_less_than_a_window_in_each_part():
 
 
 def test_all_methods_have_the_parameters_of_the_plain_network(tokens, getkey):
-    variables = network("none", train=False).init(getkey(), tokens, None)
-    plain, _ = network("none", train=False).apply(variables, tokens, None)
+    config = dataclasses.replace(TINY, num_layers=1)
+    model = network("none", config, train=False)
+    variables = model.init(getkey(), tokens, None)
+    plain, _ = model.apply(variables, tokens, None)
     for method in METHODS:
-        key = getkey()
-        logits, states = network(method).apply(variables, tokens, None, rngs={"dropout": key})
+        logits, states = network(method, config).apply(variables, tokens, None, rngs={"dropout": getkey()})
         assert logits.shape == (3, 7, 11)
-        assert jax.tree.map(jnp.shape, states) == [((3, 8), (3, 8))] * 2
+        assert jax.tree.map(jnp.shape, states) == [((3, 8), (3, 8))]
         assert np.allclose(logits, plain) == (method == "none"), method
-        predicted, _ = network(method, train=False).apply(variables, tokens, None)
+        if method not in ("none", "zoneout"):
+            assert places(method, config, train=False) == places("none", config, train=False)
+            continue
+        predicted, _ = network(method, config, train=False).apply(variables, tokens, None)
         assert np.allclose(predicted, plain) == (method != "zoneout"), method
 
 
@@ -107,6 +111,7 @@ def test_the_naive_cell_drops_the_state_at_each_step_and_never_the_memory(getkey
     assert_frequency(8 * survived.size - survived.sum().round(), 8 * survived.size, 0.25)
 
 
+@pytest.mark.slow
 def test_reports_each_network_and_their_standard_error(tiny_texts, tmp_path):
     metrics = run(dataclasses.replace(TINY, num_layers=1, methods="none;variational"), tmp_path)
     assert list(metrics) == ["none", "variational"]

@@ -7,6 +7,7 @@ import pytest
 from experiments.sparse_vd.train import Config, magnitude_mask, run
 
 
+@pytest.mark.slow
 def test_prunes_both_networks_alike(tmp_path):
     config = Config(dataset="digits", widths="16", epochs=20, retrain_epochs=3, warm_up_epochs=5, learning_rate=0.01)
     metrics = run(config, tmp_path)

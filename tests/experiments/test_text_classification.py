@@ -78,6 +78,7 @@ def test_each_method_has_its_noise(variables, getkey):
         assert (method.noise is not jaxdrop.dropout) == (name in ("DropAttention", "DropHead"))
 
 
+@pytest.mark.slow
 def test_reports_each_network_on_both_training_sets(tiny_texts, tmp_path):
     metrics = run(dataclasses.replace(TINY, methods="R-Drop"), tmp_path)
     assert list(metrics) == ["R-Drop"]
