@@ -7,6 +7,7 @@ import pytest
 import jaxdrop
 from jaxdrop import EncoderRates
 from jaxdrop.linen import Encoder, EncoderBlock
+from tests.statistical import assert_frequency
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +69,14 @@ def test_each_rate_drops_in_its_place(x, variables, getkey):
     }
     for place, y in expected.items():
         np.testing.assert_allclose(run(x, variables, getkey(), **{place: 1.0}), y, atol=1e-5, err_msg=place)
-    # In the last of two layers only; the first has rate 1/2 and drops whole branches of an example, or scales by two.
-    y = run(x, variables, getkey(), stochastic_depth=1.0)
-    assert not np.allclose(y, by_hand(x, variables), atol=1e-3)
+
+
+def test_stochastic_depth_rises_with_depth(x, variables, getkey):
+    """At rate 1 the second of two layers has rate 1 and the first 1/2: both of its branches go for a quarter."""
+    many = jnp.tile(x, (300, 1, 1))
+    y = run(many, variables, getkey(), stochastic_depth=1.0)
+    unchanged = np.isclose(y, by_hand(many, variables, layers=0), atol=1e-5).all((1, 2))
+    assert_frequency(unchanged.sum(), len(many), 0.25)
 
 
 @pytest.mark.parametrize("place", EncoderRates._fields)

@@ -180,6 +180,18 @@ def test_with_shared_masks_a_draw_is_one_function(x, getkey):
     assert jaxdrop.monte_carlo(sample, getkey(), 10).mean["mean"].shape == (5, 3)
 
 
+def test_with_shared_masks_an_example_may_be_a_number(getkey):
+    class Curve(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(1)(nn.Dropout(0.5, deterministic=True)(nn.tanh(nn.Dense(16)(x[:, None]))))[:, 0]
+
+    x, key = jnp.linspace(-1, 1, 5), getkey()
+    variables = Curve().init(getkey(), x)
+    y, part = (jaxdrop.linen.sampler(Curve(), variables, x, share_masks=True)(key) for x in (x, x[2:4]))
+    np.testing.assert_allclose(part, y[2:4], rtol=1e-5, atol=1e-6)
+
+
 def test_shared_masks_need_examples(getkey):
     model = nn.Dropout(0.5, deterministic=True)
     with pytest.raises(ValueError, match="share_masks must be False for a model without arrays of examples"):

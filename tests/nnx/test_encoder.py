@@ -7,6 +7,7 @@ from flax import nnx
 import jaxdrop
 from jaxdrop import EncoderRates
 from jaxdrop.nnx import Encoder
+from tests.statistical import assert_frequency
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,13 @@ def test_each_rate_drops_in_its_place(x):
     }
     for place, y in expected.items():
         np.testing.assert_allclose(make(**{place: 1.0})(x), y, atol=1e-5, err_msg=place)
+
+
+def test_stochastic_depth_rises_with_depth(x):
+    """At rate 1 the second of two layers has rate 1 and the first 1/2: both of its branches go for a quarter."""
+    many = jnp.tile(x, (300, 1, 1))
+    unchanged = np.isclose(make(stochastic_depth=1.0)(many), by_hand(make(), many, layers=0), atol=1e-5).all((1, 2))
+    assert_frequency(unchanged.sum(), len(many), 0.25)
 
 
 @pytest.mark.parametrize("place", EncoderRates._fields)
