@@ -1,0 +1,1 @@
+"""Sparse variational dropout on MNIST, beside magnitude pruning at the same sparsity."""
