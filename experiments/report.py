@@ -21,8 +21,8 @@ REASONS: dict[str, str] = {
     "sparse_vd/lenet300": (
         "The error is 0.07 percentage points above the paper's, within the sampling error of 10 000 examples, with "
         "fewer weights left: kernels start from another initializer, and the noise of weights whose means are set to "
-        "zero stays on. Magnitude pruning is done at once here and retrained for 20 epochs, which is too weak a rival at "
-        "this sparsity: pruned step by step, the literature has it as good at scale."
+        "zero stays on. Magnitude pruning is done at once here and retrained for 20 epochs, which is too weak a rival "
+        "at this sparsity: pruned step by step, the literature has it as good at scale."
     ),
     "language_model/shakespeare_half": (
         "At one half all are worse than dropout on what is not recurrent alone, 8.137 above, and recurrent dropout is "
