@@ -94,6 +94,12 @@ def check_types(config: Any) -> None:
             raise TypeError(f"{name} must be {kind.__name__}, got {value!r}")
 
 
+def check_one_of(config: Any, name: str, allowed: Sequence[str]) -> None:
+    """Raises `ValueError` unless this field is one of those allowed."""
+    if getattr(config, name) not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(config, name)!r}")
+
+
 def check_rates(config: Any, *names: str) -> None:
     """Raises `ValueError` unless these fields are at least 0 and below 1."""
     for name in names:

@@ -114,7 +114,7 @@ class SST2(NamedTuple):
       train: 60614 phrases of the 6920 training sentences: the part of GLUE's that ALPS trains on.
       sentences: The training sentences.
       validation: 872 sentences, the published ones.
-      test: 1821 sentences, the published ones, no words of which are in the training phrases' sentences.
+      test: 1821 sentences, the published ones; the training phrases are not parts of them.
       vocabulary: The words by number.
     """
 
@@ -156,7 +156,7 @@ def sst2(length: int, max_words: int) -> SST2:
     """Loads the Stanford sentiment treebank.
 
     Args:
-      length: Words of a sentence; the end of longer ones is cut off, 3 % of the test sentences at 40.
+      length: Words of a sentence; the end of longer ones is cut off: 8.5 % of the test sentences at 32.
       max_words: Size of the vocabulary at most, with padding and the unknown word; the most frequent words of the
         training phrases are in it.
 

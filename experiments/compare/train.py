@@ -12,7 +12,15 @@ import optax
 
 import jaxdrop
 from experiments.common import data
-from experiments.common.config import check_at_least, check_positive, check_rates, check_seeds, check_types, names
+from experiments.common.config import (
+    check_at_least,
+    check_one_of,
+    check_positive,
+    check_rates,
+    check_seeds,
+    check_types,
+    names,
+)
 from experiments.common.training import fit
 from experiments.compare.methods import MLP_METHODS, RESNET_METHODS, Method, Setting
 from experiments.compare.networks import MLP, ResNet
@@ -74,13 +82,9 @@ class Config:
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
-        for name, allowed in (
-            ("dataset", DATASETS),
-            ("network", tuple(NETWORKS)),
-            ("drop_connect_mode", ("example", "batch")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        check_one_of(self, "dataset", DATASETS)
+        check_one_of(self, "network", tuple(NETWORKS))
+        check_one_of(self, "drop_connect_mode", ("example", "batch"))
         names("methods", self.methods, NETWORKS[self.network])
         check_rates(self, "rate", "input_rate", "map_rate", "depth_rate")
         check_positive(self, "learning_rate", "max_norm")

@@ -13,7 +13,7 @@ import optax
 import jaxdrop
 import jaxdrop.linen
 from experiments.common import data
-from experiments.common.config import check_types
+from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
 from experiments.common.training import fit
 from experiments.digits import pictures
 from jaxdrop import metrics
@@ -50,17 +50,12 @@ class Config:
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
-        if self.dataset not in DATASETS:
-            raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {self.dataset!r}")
+        check_one_of(self, "dataset", DATASETS)
         if not 0 < self.rate < 1:
             raise ValueError(f"rate must be between 0 and 1, without them, got {self.rate}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate must be positive and finite, got {self.learning_rate}")
-        for name in ("width", "depth", "epochs", "batch_size", "num_samples"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be at least 0 and below 2**32, got {self.seed}")
+        check_positive(self, "learning_rate")
+        check_at_least(self, 1, "width", "depth", "epochs", "batch_size", "num_samples")
+        check_seed(self)
 
 
 class MLP(nn.Module):

@@ -12,7 +12,15 @@ import numpy as np
 import optax
 
 from experiments.common import text
-from experiments.common.config import check_at_least, check_positive, check_rates, check_seeds, check_types, names
+from experiments.common.config import (
+    check_at_least,
+    check_one_of,
+    check_positive,
+    check_rates,
+    check_seeds,
+    check_types,
+    names,
+)
 from experiments.common.errors import RefusedError
 from experiments.common.training import fit
 from experiments.language_model.network import METHODS, LanguageModel, places
@@ -67,8 +75,7 @@ class Config:
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
-        if self.dataset not in text.LANGUAGES:
-            raise ValueError(f"dataset must be one of {', '.join(text.LANGUAGES)}, got {self.dataset!r}")
+        check_one_of(self, "dataset", text.LANGUAGES)
         names("methods", self.methods, METHODS)
         check_rates(self, "rate", "recurrent_rate", "word_rate", "weight_rate", "zoneout_rate", "zoneout_memory_rate")
         check_positive(self, "learning_rate", "max_gradient_norm")
@@ -147,8 +154,7 @@ def _train(name: str, config: Config, language: text.Language, workdir: Path) ->
         return value, {"states": states}
 
     def init(key, batch_size: int):
-        variables = network(False).init(key, jnp.zeros((batch_size, 1), int), None)
-        _, states = network(False).apply(variables, jnp.zeros((batch_size, 1), int), None)
+        (_, states), variables = network(False).init_with_output(key, jnp.zeros((batch_size, 1), int), None)
         return {**variables, "states": jax.tree.map(jnp.zeros_like, states)}
 
     @partial(jax.jit, static_argnums=1)

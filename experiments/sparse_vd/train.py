@@ -15,7 +15,7 @@ import optax
 import jaxdrop
 import jaxdrop.linen
 from experiments.common import data
-from experiments.common.config import check_at_least, check_positive, check_seed, check_types
+from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
 from experiments.common.training import fit
 from jaxdrop import variational
 
@@ -62,9 +62,8 @@ class Config:
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
-        for name, allowed in (("dataset", DATASETS), ("kl", tuple(KL))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        check_one_of(self, "dataset", DATASETS)
+        check_one_of(self, "kl", tuple(KL))
         if not all(width.isdigit() and int(width) > 0 for width in self.widths.split("-")):
             raise ValueError(f"widths must be positive integers separated by dashes, got {self.widths!r}")
         for name in ("threshold", "log_sigma2"):

@@ -12,6 +12,7 @@ from flax.typing import Dtype, Initializer
 
 from jaxdrop import variational
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
+from jaxdrop.functional.drop_connect_dense import affine
 from jaxdrop.linen._stochastic import StochasticModule
 from jaxdrop.variational import Divergence, NoisyWeights
 
@@ -75,8 +76,7 @@ class VariationalDense(StochasticModule):
 
     def expectation(self, inputs: jax.Array) -> jax.Array:
         x, weights, bias = self._operands(inputs)
-        y = x @ variational.pruned(weights, self.threshold).astype(x.dtype)
-        return y if bias is None else y + jnp.broadcast_to(bias, y.shape)
+        return affine(x, variational.pruned(weights, self.threshold), bias)
 
     def _operands(self, inputs: jax.Array) -> tuple[jax.Array, NoisyWeights, jax.Array | None]:
         weights = _weights(self, "kernel", self.kernel_init, (jnp.shape(inputs)[-1], self.features))

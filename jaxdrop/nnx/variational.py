@@ -13,6 +13,7 @@ from flax.typing import Dtype, Initializer
 
 from jaxdrop import variational
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
+from jaxdrop.functional.drop_connect_dense import affine
 from jaxdrop.nnx._stochastic import StochasticModule
 from jaxdrop.variational import Divergence, NoisyWeights
 
@@ -149,8 +150,7 @@ class VariationalDense(VariationalModule):
 
     def expectation(self, inputs: jax.Array) -> jax.Array:
         x, weights, bias = self.promoted(inputs)
-        y = x @ variational.pruned(weights, self.threshold).astype(x.dtype)
-        return y if bias is None else y + jnp.broadcast_to(bias, y.shape)
+        return affine(x, variational.pruned(weights, self.threshold), bias)
 
 
 class VariationalConv(VariationalModule):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxdrop import _checks, _masks
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
+from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.variational.weights import NoisyWeights, pruned
 
 
@@ -186,7 +187,7 @@ def _locally(
     """Draws the outputs of a linear map with independent normal weights."""
     key = _checks.prng_key("key", key)
     y = _add_noise(key, apply(x, mean.astype(x.dtype)), apply(jnp.square(x), variance.astype(x.dtype)))
-    return y if bias is None else y + jnp.broadcast_to(bias.astype(y.dtype), y.shape)
+    return add_bias(y, bias)
 
 
 @_masks.redraw
