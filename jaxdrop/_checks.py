@@ -249,6 +249,29 @@ def weights(
     return array, offset
 
 
+def kernel(name: str, value: jax.typing.ArrayLike) -> jax.Array:
+    """Returns `value` as an array; raises unless it is real floating point of two or more axes."""
+    array = real(name, value)
+    if array.ndim < 2:
+        raise ValueError(f"{name} must have 2 or more axes, got shape {array.shape}.")
+    return array
+
+
+def kernel_of_layer(layer: object, kernel: jax.Array | None) -> jax.Array:
+    """Returns the kernel of a layer; raises if it has none."""
+    if kernel is None:
+        raise ValueError(
+            f"layer must have a parameter 'kernel' (..., in, out), as Dense and Conv have, got {type(layer).__name__}."
+        )
+    return kernel
+
+
+def inside_unit_interval(name: str, value: float) -> None:
+    """Raises unless a number is above 0 and below 1."""
+    if not isinstance(value, numbers.Real) or not 0 < value < 1:
+        raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
+
+
 def class_labels(probabilities: jax.Array, labels: jax.Array) -> None:
     """Raises unless `probabilities` is (batch, classes) and `labels` is (batch,) of integers, not empty."""
     if jnp.ndim(probabilities) != 2 or jnp.shape(labels) != jnp.shape(probabilities)[:1]:

@@ -2,6 +2,7 @@
 
 from jaxdrop.linen.alpha_dropout import AlphaDropout as AlphaDropout
 from jaxdrop.linen.alpha_dropout import FeatureAlphaDropout as FeatureAlphaDropout
+from jaxdrop.linen.concrete import ConcreteDropout as ConcreteDropout
 from jaxdrop.linen.cutout import Cutout as Cutout
 from jaxdrop.linen.drop_block import DropBlock as DropBlock
 from jaxdrop.linen.drop_connect import DropConnectConv as DropConnectConv
@@ -14,6 +15,7 @@ from jaxdrop.linen.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.linen.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.linen.layer_drop import LayerDrop as LayerDrop
 from jaxdrop.linen.locked_dropout import LockedDropout as LockedDropout
+from jaxdrop.linen.log_normal import LogNormalNoise as LogNormalNoise
 from jaxdrop.linen.masksembles import Masksembles as Masksembles
 from jaxdrop.linen.max_drop import MaxDrop as MaxDrop
 from jaxdrop.linen.patch_dropout import PatchDropout as PatchDropout
@@ -32,6 +34,7 @@ from jaxdrop.linen.variational import VariationalConv as VariationalConv
 from jaxdrop.linen.variational import VariationalDense as VariationalDense
 from jaxdrop.linen.variational import VariationalEmbed as VariationalEmbed
 from jaxdrop.linen.variational import kl_divergence as kl_divergence
+from jaxdrop.linen.variational_gaussian import VariationalGaussianDropout as VariationalGaussianDropout
 from jaxdrop.linen.weight_drop import WeightDrop as WeightDrop
 from jaxdrop.linen.word_dropout import WordDropout as WordDropout
 from jaxdrop.linen.zoneout import Zoneout as Zoneout

@@ -249,10 +249,13 @@ def _weights(layer: Layer, name: str, init: Initializer, shape: tuple[int, ...])
     noise = layer.param(noise_name, lambda _: first[1])
     weights = type(first)(theta, noise)
     if not layer.is_initializing():
-        # A layer that is called twice has its weights once.
-        divergence = variational.kl_divergence(weights, layer.kl)
-        layer.sow(COLLECTION, "value", divergence, reduce_fn=lambda _, new: new, init_fn=lambda: jnp.zeros(()))
+        leave_divergence(layer, variational.kl_divergence(weights, layer.kl))
     return weights
+
+
+def leave_divergence(layer: nn.Module, divergence: jax.Array) -> None:
+    """Leaves the divergence of a layer where `kl_divergence` finds it, once if the layer is called twice."""
+    layer.sow(COLLECTION, "value", divergence, reduce_fn=lambda _, new: new, init_fn=lambda: jnp.zeros(()))
 
 
 def _promoted(layer: Any, inputs: jax.Array, weights: NoisyWeights) -> tuple[jax.Array, NoisyWeights, jax.Array | None]:

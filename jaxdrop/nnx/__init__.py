@@ -1,7 +1,9 @@
 """Dropout layers for flax.nnx, and Monte-Carlo samples of nnx models."""
 
+from jaxdrop.nnx._learned_noise import kl_divergence as kl_divergence
 from jaxdrop.nnx.alpha_dropout import AlphaDropout as AlphaDropout
 from jaxdrop.nnx.alpha_dropout import FeatureAlphaDropout as FeatureAlphaDropout
+from jaxdrop.nnx.concrete import ConcreteDropout as ConcreteDropout
 from jaxdrop.nnx.cutout import Cutout as Cutout
 from jaxdrop.nnx.drop_block import DropBlock as DropBlock
 from jaxdrop.nnx.drop_connect import DropConnectConv as DropConnectConv
@@ -14,6 +16,7 @@ from jaxdrop.nnx.fractal_drop_path import FractalDropPath as FractalDropPath
 from jaxdrop.nnx.gaussian_dropout import GaussianDropout as GaussianDropout
 from jaxdrop.nnx.layer_drop import LayerDrop as LayerDrop
 from jaxdrop.nnx.locked_dropout import LockedDropout as LockedDropout
+from jaxdrop.nnx.log_normal import LogNormalNoise as LogNormalNoise
 from jaxdrop.nnx.masksembles import Masksembles as Masksembles
 from jaxdrop.nnx.max_drop import MaxDrop as MaxDrop
 from jaxdrop.nnx.patch_dropout import PatchDropout as PatchDropout
@@ -31,7 +34,7 @@ from jaxdrop.nnx.uniform_dropout import UniformDropout as UniformDropout
 from jaxdrop.nnx.variational import VariationalConv as VariationalConv
 from jaxdrop.nnx.variational import VariationalDense as VariationalDense
 from jaxdrop.nnx.variational import VariationalEmbed as VariationalEmbed
-from jaxdrop.nnx.variational import kl_divergence as kl_divergence
+from jaxdrop.nnx.variational_gaussian import VariationalGaussianDropout as VariationalGaussianDropout
 from jaxdrop.nnx.weight_drop import WeightDrop as WeightDrop
 from jaxdrop.nnx.word_dropout import WordDropout as WordDropout
 from jaxdrop.nnx.zoneout import Zoneout as Zoneout

@@ -14,11 +14,11 @@ from flax.typing import Dtype, Initializer
 from jaxdrop import variational
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
 from jaxdrop.functional.drop_connect_dense import affine
-from jaxdrop.nnx._stochastic import StochasticModule
+from jaxdrop.nnx._learned_noise import LearnedNoise
 from jaxdrop.variational import Divergence, NoisyWeights
 
 
-class VariationalModule(StochasticModule):
+class VariationalModule(LearnedNoise):
     """What layers with learned noise on their weights share: means, noise and their divergence."""
 
     table = "kernel"
@@ -51,9 +51,6 @@ class VariationalModule(StochasticModule):
         self.threshold = threshold
         self.threshold_means = threshold_means
         self.dtype = dtype
-
-    def key_needed(self) -> bool:
-        return True
 
     @property
     def noisy_weights(self) -> NoisyWeights:
@@ -316,27 +313,3 @@ class VariationalEmbed(VariationalModule):
     def expectation(self, inputs: jax.Array) -> jax.Array:
         y = jnp.take(variational.pruned(self.noisy_weights, self.threshold), inputs, axis=0)
         return y if self.dtype is None else y.astype(self.dtype)
-
-
-def kl_divergence(model: Any) -> jax.Array:
-    """The divergence of all layers with learned noise in a model, in nats.
-
-    Args:
-      model: An nnx module.
-
-    Returns:
-      A scalar: the sum over all layers of the sums over their weights.
-
-    Raises:
-      ValueError: If the model has no such layer.
-
-    Examples:
-      >>> rngs = nnx.Rngs(0)
-      >>> model = nnx.Sequential(jaxdrop.nnx.VariationalDense(4, 8, rngs=rngs), nnx.relu)
-      >>> bool(jaxdrop.nnx.kl_divergence(model) > 0)
-      True
-    """
-    layers = [module for _, module in nnx.iter_modules(model) if isinstance(module, VariationalModule)]
-    if not layers:
-        raise ValueError("model must have a layer with learned noise, such as VariationalDense, got none.")
-    return sum((layer.kl_divergence() for layer in layers), start=jnp.zeros((), jnp.float32))

@@ -1,16 +1,29 @@
 """Noise whose size is learned by variational inference, and the pruning that comes of it."""
 
+from jaxdrop.variational.concrete import concrete_dropout as concrete_dropout
+from jaxdrop.variational.concrete import kl_concrete as kl_concrete
+from jaxdrop.variational.concrete import logit_rate as logit_rate
 from jaxdrop.variational.divergences import Divergence as Divergence
 from jaxdrop.variational.divergences import kl_ard as kl_ard
 from jaxdrop.variational.divergences import kl_kingma as kl_kingma
 from jaxdrop.variational.divergences import kl_log_uniform as kl_log_uniform
 from jaxdrop.variational.divergences import kl_log_uniform_exact as kl_log_uniform_exact
 from jaxdrop.variational.elbo import elbo as elbo
+from jaxdrop.variational.elbo import kl_cycles as kl_cycles
 from jaxdrop.variational.elbo import kl_warm_up as kl_warm_up
+from jaxdrop.variational.elbo import regularizer as regularizer
 from jaxdrop.variational.layers import gaussian_noise as gaussian_noise
+from jaxdrop.variational.layers import kl_gaussian_noise as kl_gaussian_noise
+from jaxdrop.variational.layers import log_alpha as log_alpha
 from jaxdrop.variational.layers import noisy_conv as noisy_conv
 from jaxdrop.variational.layers import noisy_dense as noisy_dense
 from jaxdrop.variational.layers import noisy_embed as noisy_embed
+from jaxdrop.variational.log_normal import LogNormalFactors as LogNormalFactors
+from jaxdrop.variational.log_normal import kept_factors as kept_factors
+from jaxdrop.variational.log_normal import kl_log_normal as kl_log_normal
+from jaxdrop.variational.log_normal import log_normal_expectation as log_normal_expectation
+from jaxdrop.variational.log_normal import log_normal_factors as log_normal_factors
+from jaxdrop.variational.log_normal import log_normal_noise as log_normal_noise
 from jaxdrop.variational.prune import LayerReport as LayerReport
 from jaxdrop.variational.prune import Pruned as Pruned
 from jaxdrop.variational.prune import PruningReport as PruningReport

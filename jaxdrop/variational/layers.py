@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from jaxdrop import _checks, _masks
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
 from jaxdrop.functional.drop_connect_dense import add_bias
+from jaxdrop.variational.divergences import Divergence, kl_kingma
 from jaxdrop.variational.weights import NoisyWeights, pruned
 
 
@@ -174,6 +176,73 @@ def gaussian_noise(key: jax.Array | None, x: jax.typing.ArrayLike, log_alpha: ja
     wide = x.astype(_masks.wide(x.dtype))
     alpha = jnp.exp(jnp.minimum(log_alpha.astype(wide.dtype).reshape(shape), 0))
     return _add_noise(_checks.prng_key("key", key), wide, jnp.square(wide) * alpha).astype(x.dtype)
+
+
+def log_alpha(
+    features: int,
+    value: float = -3.0,
+    *,
+    shared: Literal["layer", "neuron"] = "neuron",
+    dtype: jax.typing.DTypeLike = jnp.float32,
+) -> jax.Array:
+    """The parameter of `gaussian_noise`, to begin with.
+
+    Args:
+      features: Size of the last axis of the inputs.
+      value: Logarithm of the variance; at most 0.
+      shared: Whether all inputs have one variance, or each feature its own.
+      dtype: Of the parameter.
+
+    Returns:
+      An array () or (features,).
+
+    Raises:
+      ValueError: If `value` is not finite or above 0, or `shared` is unknown.
+
+    Examples:
+      >>> jaxdrop.variational.log_alpha(2)
+      Array([-3., -3.], dtype=float32)
+    """
+    _checks.finite("log_alpha", value)
+    if value > 0:
+        raise ValueError(f"log_alpha must be at most 0, got {value}.")
+    _checks.one_of("shared", shared, ("layer", "neuron"))
+    return jnp.full(() if shared == "layer" else (features,), value, dtype)
+
+
+def kl_gaussian_noise(
+    kernel: jax.typing.ArrayLike, log_alpha: jax.typing.ArrayLike, kl: Divergence = kl_kingma
+) -> jax.Array:
+    r"""The divergence of the layer behind `gaussian_noise`, in nats.
+
+    The noise of one input is noise on all weights that it meets, and each of them counts.
+
+    Args:
+      kernel: Array (\*window, in, out).
+      log_alpha: Array () or (in,); values above 0 count as 0.
+      kl: The divergence of one weight.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ValueError: If the kernel has fewer than two axes, or `log_alpha` is neither () nor (in,); with (in,), a
+        convolution in groups has another number of inputs: use one rate there.
+      TypeError: If `kernel` or `log_alpha` is not real floating point.
+
+    Examples:
+      >>> kl = jaxdrop.variational.kl_gaussian_noise(jnp.ones((4, 3)), jnp.zeros(4))  # 12 weights of 0.389
+      >>> round(float(kl), 2)
+      4.67
+
+    References:
+      Kingma et al., `Variational dropout and the local reparameterization trick <https://arxiv.org/abs/1506.02557>`_,
+      2015, section 3.3
+    """
+    kernel, rates = _checks.kernel("kernel", kernel), _checks.real("log_alpha", log_alpha)
+    rates = rates.reshape(_checks.rate_shape("log_alpha", rates.shape, kernel.shape[-2:-1], ()))
+    inputs = kernel.shape[-2]
+    return jnp.broadcast_to(kl(jnp.minimum(rates, 0)), (inputs,)).sum() * (kernel.size // inputs)
 
 
 def _locally(

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdrop.variational import elbo, kl_warm_up
+from jaxdrop.variational import elbo, kl_cycles, kl_warm_up
 
 
 def test_is_the_bound_per_data_point():
@@ -35,3 +35,16 @@ def test_refuses():
         kl_warm_up(-1, 5)
     with pytest.raises(ValueError, match="steps must be at least 1"):
         kl_warm_up(0, 0)
+
+
+def test_cycles_begin_again_and_end_in_full():
+    weight = jax.jit(kl_cycles(steps=100, cycles=4, rising=0.8))
+    values = [float(weight(step)) for step in range(130)]
+    assert [step for step in range(1, 130) if values[step] < values[step - 1]] == [25, 50, 75]
+    np.testing.assert_allclose(values[:25], [min(step / 20, 1) for step in range(25)], rtol=1e-5)
+    assert values[100:] == [1.0] * 30
+    for arguments, message in (((3, 4), "steps must be at least 4"), ((9, 0), "cycles must be at least 1")):
+        with pytest.raises(ValueError, match=message):
+            kl_cycles(*arguments)
+    with pytest.raises(ValueError, match="rising must be above 0 and at most 1, got 0"):
+        kl_cycles(10, rising=0)
