@@ -2,6 +2,7 @@
 
 from jaxdrop.linen.alpha_dropout import AlphaDropout as AlphaDropout
 from jaxdrop.linen.alpha_dropout import FeatureAlphaDropout as FeatureAlphaDropout
+from jaxdrop.linen.compact import compact as compact
 from jaxdrop.linen.concrete import ConcreteDropout as ConcreteDropout
 from jaxdrop.linen.cutout import Cutout as Cutout
 from jaxdrop.linen.drop_block import DropBlock as DropBlock
@@ -25,6 +26,8 @@ from jaxdrop.linen.recurrent import ZoneoutCell as ZoneoutCell
 from jaxdrop.linen.replace import replace as replace
 from jaxdrop.linen.sampler import sampler as sampler
 from jaxdrop.linen.shake_drop import ShakeDrop as ShakeDrop
+from jaxdrop.linen.sparse import SparseDense as SparseDense
+from jaxdrop.linen.sparse import sparsify as sparsify
 from jaxdrop.linen.spatial_dropout import SpatialDropout as SpatialDropout
 from jaxdrop.linen.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.linen.standout import Standout as Standout

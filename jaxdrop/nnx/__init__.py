@@ -3,6 +3,7 @@
 from jaxdrop.nnx._learned_noise import kl_divergence as kl_divergence
 from jaxdrop.nnx.alpha_dropout import AlphaDropout as AlphaDropout
 from jaxdrop.nnx.alpha_dropout import FeatureAlphaDropout as FeatureAlphaDropout
+from jaxdrop.nnx.compact import compact as compact
 from jaxdrop.nnx.concrete import ConcreteDropout as ConcreteDropout
 from jaxdrop.nnx.cutout import Cutout as Cutout
 from jaxdrop.nnx.drop_block import DropBlock as DropBlock
@@ -26,6 +27,8 @@ from jaxdrop.nnx.recurrent import ZoneoutCell as ZoneoutCell
 from jaxdrop.nnx.replace import replace as replace
 from jaxdrop.nnx.sampler import sampler as sampler
 from jaxdrop.nnx.shake_drop import ShakeDrop as ShakeDrop
+from jaxdrop.nnx.sparse import SparseLinear as SparseLinear
+from jaxdrop.nnx.sparse import sparsify as sparsify
 from jaxdrop.nnx.spatial_dropout import SpatialDropout as SpatialDropout
 from jaxdrop.nnx.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.nnx.standout import Standout as Standout

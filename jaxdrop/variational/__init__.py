@@ -28,6 +28,8 @@ from jaxdrop.variational.prune import LayerReport as LayerReport
 from jaxdrop.variational.prune import Pruned as Pruned
 from jaxdrop.variational.prune import PruningReport as PruningReport
 from jaxdrop.variational.prune import prune as prune
+from jaxdrop.variational.thresholds import ThresholdCurve as ThresholdCurve
+from jaxdrop.variational.thresholds import trace_thresholds as trace_thresholds
 from jaxdrop.variational.weights import AdditiveWeights as AdditiveWeights
 from jaxdrop.variational.weights import MultiplicativeWeights as MultiplicativeWeights
 from jaxdrop.variational.weights import NoisyWeights as NoisyWeights

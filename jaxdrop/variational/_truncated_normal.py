@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 
-TAIL = -3.0  # below, the continued fraction is better than 1e-8
+TAIL = -3.0  # below, the continued fraction is better than 1e-7
 _ROOT_PI = math.sqrt(math.pi)
 _LARGEST_BELOW_ONE = 1 - 2**-24
 
@@ -40,7 +40,7 @@ def entropy_term(alpha: jax.Array, beta: jax.Array) -> jax.Array:
 def below_end(uniform: jax.Array, alpha: jax.Array, beta: jax.Array) -> jax.Array:
     r"""Returns how far below :math:`\beta` a sample is, given a sample of the uniform distribution on (0, 1).
 
-    The arrays have one shape. The uniform sample gets no gradient.
+    The ends may have fewer entries, which are shared. The uniform sample gets no gradient.
     """
     tail = beta < TAIL
     x, y, _, decay, scaled = _in_tail(alpha, beta, tail)
@@ -94,6 +94,6 @@ def _continued_fraction(x: jax.Array) -> jax.Array:
     It is :math:`1/(\sqrt\pi\,\mathrm{erfcx}(x)) - x`.
     """
     value = x
-    for half in range(14, 1, -1):
+    for half in range(8, 1, -1):
         value = x + half / 2 / value
     return 1 / (2 * value)

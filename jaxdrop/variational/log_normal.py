@@ -210,8 +210,7 @@ def kept_factors(factors: LogNormalFactors, threshold: float | None = 1.0) -> ja
 def _draw(key: jax.Array, x: jax.Array, factors: LogNormalFactors, shape: tuple[int, ...]) -> jax.Array:
     mu, sigma, alpha, beta = standardized(factors)
     uniform = _masks.uniform(key, shape).astype(mu.dtype)
-    ends = (jnp.broadcast_to(end, jnp.broadcast_shapes(shape, end.shape)) for end in (uniform, alpha, beta))
-    below = sigma * _truncated_normal.below_end(*ends)
+    below = sigma * _truncated_normal.below_end(uniform, alpha, beta)
     # Gradients of a bound that rounding touches would be lost: no clipping.
     return x * jnp.exp(LOG_RANGE[1] - below).astype(x.dtype)
 

@@ -6,9 +6,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxdrop.variational.weights import AdditiveWeights, MultiplicativeWeights, NoisyWeights, pruned
+from jaxdrop.variational.weights import (
+    LOG_ALPHA_RANGE,
+    AdditiveWeights,
+    MultiplicativeWeights,
+    NoisyWeights,
+    pruned,
+)
 
+# Edges of the bins of log alpha in a report.
+LOG_ALPHA_EDGES = np.linspace(*LOG_ALPHA_RANGE, 17)
 # How the layers of `jaxdrop.linen` and `jaxdrop.nnx` name their noise.
 _KINDS = {"log_sigma2": AdditiveWeights, "log_rate": MultiplicativeWeights}
 _MEANS = ("kernel", "embedding")
@@ -21,11 +30,13 @@ class LayerReport(NamedTuple):
       name: Path of the layer, its parts separated by slashes.
       kept: Weights that are not zero.
       total: All weights, without the bias.
+      log_alpha_counts: Weights in each of 16 equal bins of log alpha from -8 to 8.
     """
 
     name: str
     kept: int
     total: int
+    log_alpha_counts: tuple[int, ...]
 
     @property
     def sparsity(self) -> float:
@@ -111,16 +122,18 @@ def _prune(params: Mapping[str, Any], path: tuple[str, ...], threshold: float | 
     for name, value in params.items():
         if name in _KINDS:
             continue
-        weights = _noisy(params, name)
+        weights = noisy_weights(params, name)
         if weights is not None:
             value = pruned(weights, threshold)
-            layers.append(LayerReport("/".join(path), int(jnp.count_nonzero(value)), value.size))
+            counts, _ = np.histogram(weights.log_alpha, LOG_ALPHA_EDGES)
+            name_of_layer = "/".join(path)
+            layers.append(LayerReport(name_of_layer, int(jnp.count_nonzero(value)), value.size, tuple(counts.tolist())))
         plain[name] = _prune(value, (*path, str(name)), threshold, layers) if isinstance(value, Mapping) else value
     return plain
 
 
-def _noisy(params: Mapping[str, Any], name: str) -> NoisyWeights | None:
-    """The noisy weights of which `name` is the mean, if it is one."""
+def noisy_weights(params: Mapping[str, Any], name: str) -> NoisyWeights | None:
+    """The noisy weights of which the parameter `name` of a layer is the mean, if it is one."""
     noise = next((key for key in _KINDS if key in params), None)
     if name not in _MEANS or noise is None or not isinstance(params[name], jax.Array):
         return None

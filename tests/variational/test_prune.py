@@ -7,7 +7,7 @@ from flax import nnx
 
 import jaxdrop
 from jaxdrop.linen import VariationalConv, VariationalDense
-from jaxdrop.variational import prune
+from jaxdrop.variational import AdditiveWeights, prune, trace_thresholds
 
 
 class Network(nn.Module):
@@ -82,3 +82,24 @@ def test_the_table_lists_layers_and_compression():
 def test_refuses_parameters_without_noise():
     with pytest.raises(ValueError, match="params must hold a layer with learned noise"):
         prune({"dense": {"kernel": jnp.ones((2, 2))}})
+
+
+def test_the_report_counts_rates_and_the_curve_falls_and_rises(getkey):
+    weights = {"kernel": jax.random.normal(getkey(), (20, 10)), "log_sigma2": 3 * jax.random.normal(getkey(), (20, 10))}
+    _, report = prune({"dense": weights})
+    (layer,) = report.layers
+    log_alpha = np.asarray(AdditiveWeights(*weights.values()).log_alpha)
+    assert sum(layer.log_alpha_counts) == 200
+    assert sum(layer.log_alpha_counts[11:]) == (log_alpha >= 3).sum() == layer.total - layer.kept
+    total = jnp.square(weights["kernel"]).sum()
+    curve = trace_thresholds({"dense": weights}, lambda params: jnp.square(params["dense"]["kernel"]).sum() / total)
+    assert (np.diff(curve.thresholds) < 0).all()
+    assert (np.diff(curve.scores) <= 0).all()
+    assert (np.diff(curve.compressions) >= 0).all()
+    chosen = curve.thresholds == curve.choose(max_loss=0.1)
+    assert curve.scores[chosen] >= curve.scores.max() - 0.1 > curve.scores[np.flatnonzero(chosen) + 1]
+    assert curve.choose() == curve.thresholds[curve.scores == curve.scores.max()][-1]
+    with pytest.raises(ValueError, match="the number of thresholds must be at least 1, got 0"):
+        trace_thresholds({"dense": weights}, lambda params: 0.0, [])
+    with pytest.raises(ValueError, match="max_loss must be at least 0"):
+        curve.choose(-1.0)
