@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from jaxdrop import linen as linen
     from jaxdrop import metrics as metrics
     from jaxdrop import nnx as nnx
+    from jaxdrop import plots as plots
     from jaxdrop import variational as variational
 
 __version__ = "0.1.0"
@@ -70,6 +71,6 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str):
     # Imported when first used, so that those who only want functions never pay for flax.
-    if name in ("linen", "metrics", "nnx", "variational"):
+    if name in ("linen", "metrics", "nnx", "plots", "variational"):
         return importlib.import_module(f"jaxdrop.{name}")
     raise AttributeError(f"module 'jaxdrop' has no attribute {name!r}")

@@ -285,6 +285,64 @@ def class_labels(probabilities: jax.Array, labels: jax.Array) -> None:
         raise ValueError("labels must hold at least one example, got none.")
 
 
+def samples(name: str, x: jax.Array, min_ndim: int) -> None:
+    """Raises unless `x` has at least `min_ndim` axes, the first over samples of which there is one or more."""
+    if jnp.ndim(x) < min_ndim or jnp.shape(x)[0] == 0:
+        raise ValueError(
+            f"{name} must have {min_ndim} or more axes, the first over at least one sample, got shape {jnp.shape(x)}."
+        )
+
+
+def class_samples(name: str, x: jax.Array, labels: jax.Array) -> None:
+    """Raises unless `x` is (num_samples, batch, classes) and `labels` is (batch,) of integers, not empty."""
+    if jnp.ndim(x) != 3 or jnp.shape(labels) != jnp.shape(x)[1:2] or 0 in jnp.shape(x)[:2]:
+        raise ValueError(
+            f"{name} must be (num_samples, batch, classes) and labels (batch,), of at least one sample and example, "
+            f"got shapes {jnp.shape(x)} and {jnp.shape(labels)}."
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise TypeError(f"labels must be integers, got {labels.dtype}.")
+
+
+def sample_targets(x: jax.Array, targets: jax.Array) -> None:
+    """Raises unless `x` is (num_samples, batch, ...) and `targets` is (batch, ...), neither empty."""
+    shape = jnp.shape(x)
+    if len(shape) < 2 or jnp.shape(targets) != shape[1:] or 0 in shape:
+        raise ValueError(
+            "samples must be (num_samples, batch, ...) and targets (batch, ...), neither empty, got shapes "
+            f"{shape} and {jnp.shape(targets)}."
+        )
+
+
+def one_shape(**arrays: jax.typing.ArrayLike) -> None:
+    """Raises unless all arrays have one shape and are not empty."""
+    shapes = {name: jnp.shape(array) for name, array in arrays.items()}
+    if len(set(shapes.values())) != 1 or any(0 in shape for shape in shapes.values()):
+        listed = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{' and '.join(shapes)} must have the same shape and not be empty, got {listed}.")
+
+
+def vector(name: str, x: jax.typing.ArrayLike) -> None:
+    """Raises unless `x` has one axis and is not empty."""
+    if jnp.ndim(x) != 1 or jnp.size(x) == 0:
+        raise ValueError(f"{name} must have one axis and not be empty, got shape {jnp.shape(x)}.")
+
+
+def pictures(name: str, x: np.ndarray) -> None:
+    """Raises unless `x` has two or three axes and is not empty."""
+    if x.ndim not in (2, 3) or x.size == 0:
+        raise ValueError(f"{name} must have two or three axes and not be empty, got shape {x.shape}.")
+
+
+def level(name: str, value: float) -> float:
+    """Returns a number strictly between 0 and 1."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a Python number, got {value!r}.")
+    if not 0 < float(value) < 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}.")
+    return float(value)
+
+
 def uncertainty_and_errors(uncertainty: jax.Array, errors: jax.Array) -> None:
     """Raises unless both are (batch,) of the same, non-zero length."""
     if jnp.ndim(uncertainty) != 1 or jnp.shape(errors) != jnp.shape(uncertainty) or len(uncertainty) == 0:
@@ -292,6 +350,17 @@ def uncertainty_and_errors(uncertainty: jax.Array, errors: jax.Array) -> None:
             "uncertainty and errors must both be (batch,) of at least one example, got shapes "
             f"{jnp.shape(uncertainty)} and {jnp.shape(errors)}."
         )
+
+
+def uncertainty_and_positive(uncertainty: jax.Array, positive: jax.Array) -> None:
+    """Raises unless both are (batch,) of the same, non-zero length, and `positive` are booleans."""
+    if jnp.ndim(uncertainty) != 1 or jnp.shape(positive) != jnp.shape(uncertainty) or len(uncertainty) == 0:
+        raise ValueError(
+            "uncertainty and positive must both be (batch,) of at least one example, got shapes "
+            f"{jnp.shape(uncertainty)} and {jnp.shape(positive)}."
+        )
+    if positive.dtype != bool:
+        raise TypeError(f"positive must be booleans, got {positive.dtype}.")
 
 
 def positive(name: str, value: jax.typing.ArrayLike, *, or_zero: bool = False) -> None:

@@ -55,3 +55,38 @@ def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.
     _checks.class_labels(probabilities, labels)
     likelihood = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
     return -jnp.mean(jnp.log(likelihood.astype(float)))
+
+
+def mixture_negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    r"""Mean negative log-probability of the true class under the mixture of stochastic passes, in nats.
+
+    .. math:: -\frac{1}{N} \sum_n \Big( \log \sum_s \exp \log p(y_n | x_n, m_s) - \log S \Big)
+
+    This is `negative_log_likelihood` of the passes' mean probabilities, computed from logits, so that a probability too
+    small for a float has its logarithm all the same.
+
+    Args:
+      logits: Unnormalised log-probabilities of each pass, (num_samples, batch, classes).
+      labels: True classes as integers in [0, classes), (batch,); NaN results from a larger one.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      ValueError: If the shapes are others, or there is no sample or no example.
+      TypeError: If `labels` are not integers.
+
+    Examples:
+      >>> logits = jnp.array([[[0.0, 0.0]], [[0.0, 200.0]]])  # two passes, the second sure of the second class
+      >>> round(float(mixture_negative_log_likelihood(logits, jnp.array([0]))), 4)  # -log(0.5 / 2)
+      1.3863
+      >>> float(mixture_negative_log_likelihood(logits[1:], jnp.array([0])))  # exp(-200) is 0 in float32
+      200.0
+
+    References:
+      Gal and Ghahramani, `Dropout as a Bayesian Approximation <https://arxiv.org/abs/1506.02142>`_, 2016
+    """
+    _checks.class_samples("logits", logits, labels)
+    log_probabilities = jax.nn.log_softmax(jnp.asarray(logits, dtype=float))
+    passes = jnp.take_along_axis(log_probabilities, jnp.asarray(labels)[None, :, None], axis=-1)[..., 0]
+    return -jnp.mean(jax.nn.logsumexp(passes, axis=0) - jnp.log(float(len(passes))))

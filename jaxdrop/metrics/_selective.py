@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdrop import _checks
+from jaxdrop.metrics._ties import group_ties
 
 
 class RiskCoverage(NamedTuple):
@@ -29,7 +30,7 @@ def risk_coverage(uncertainty: jax.Array, errors: jax.Array) -> RiskCoverage:
 
     with :math:`(i)` the example of the :math:`i`-th smallest uncertainty; NaN is the largest. Examples of equal
     uncertainty all count with their mean error: this is the expectation over the orders of the tied ones, and does not
-    depend on the order given.
+    depend on the order given. Ranking needs all examples at once: curves of batches do not add up.
 
     Args:
       uncertainty: Any number that is larger for the less certain, (batch,).
@@ -54,11 +55,65 @@ def risk_coverage(uncertainty: jax.Array, errors: jax.Array) -> RiskCoverage:
     _checks.uncertainty_and_errors(uncertainty, errors)
     uncertainty, errors = jax.lax.sort_key_val(jnp.asarray(uncertainty), jnp.asarray(errors, dtype=float))
     size = len(errors)
-    changes = (uncertainty[1:] != uncertainty[:-1]).astype(jnp.int32)
-    group = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(changes)])
+    group = group_ties(uncertainty)
     total = jax.ops.segment_sum(errors, group, num_segments=size)
     count = jax.ops.segment_sum(jnp.ones_like(errors), group, num_segments=size)
     expected_errors = (total / jnp.maximum(count, 1.0))[group]
     answered = jnp.arange(1, size + 1, dtype=float)
     risk = jnp.cumsum(expected_errors) / answered
     return RiskCoverage(coverage=answered / size, risk=risk, aurc=risk.mean())
+
+
+def excess_aurc(uncertainty: jax.Array, errors: jax.Array) -> jax.Array:
+    """By how much the area under the risk-coverage curve exceeds that of an uncertainty that ranks errors perfectly.
+
+    Unlike the area itself it does not grow with the number of errors alone. The best area is that of these very errors
+    in ascending order, not its approximation for many examples.
+
+    Args:
+      uncertainty: Any number that is larger for the less certain, (batch,).
+      errors: What each example's answer costs, (batch,): booleans (wrong or not) or real losses.
+
+    Returns:
+      A scalar, 0 if no example is ranked above one of smaller error.
+
+    Raises:
+      ValueError: If the arguments are not one-dimensional, of one length and at least one example.
+
+    Examples:
+      >>> float(excess_aurc(jnp.array([0.3, 0.1, 0.2]), jnp.array([True, False, False])))
+      0.0
+      >>> float(excess_aurc(jnp.array([0.1, 0.2]), jnp.array([True, False])))  # (1 + 1/2) / 2 - (0 + 1/2) / 2
+      0.5
+
+    References:
+      Geifman et al., `Bias-Reduced Uncertainty Estimation <https://arxiv.org/abs/1805.08206>`_, 2019 (E-AURC)
+    """
+    best = jnp.asarray(errors, dtype=float)
+    return risk_coverage(uncertainty, errors).aurc - risk_coverage(best, errors).aurc
+
+
+def coverage_at_risk(curve: RiskCoverage, risk: jax.typing.ArrayLike) -> jax.Array:
+    """Largest fraction of the examples that can be answered at no more than a given mean error.
+
+    Args:
+      curve: As `risk_coverage` returns it.
+      risk: The mean error that is allowed, a scalar.
+
+    Returns:
+      A scalar in [0, 1]; 0 if even the most certain example is too risky. A larger coverage may come after a smaller
+      one that is too risky.
+
+    Examples:
+      >>> curve = risk_coverage(jnp.array([0.1, 0.2, 0.3, 0.4]), jnp.array([False, True, False, False]))
+      >>> [round(float(risk), 2) for risk in curve.risk]
+      [0.0, 0.5, 0.33, 0.25]
+      >>> float(coverage_at_risk(curve, 0.4)), float(coverage_at_risk(curve, 0.2))
+      (1.0, 0.25)
+
+    References:
+      Geifman and El-Yaniv, `Selective Classification for Deep Neural Networks
+      <https://arxiv.org/abs/1705.08500>`_, 2017
+    """
+    allowed = curve.risk <= jnp.asarray(risk, dtype=curve.risk.dtype)
+    return jnp.where(allowed, curve.coverage, 0.0).max()
