@@ -53,9 +53,8 @@ def reliability_diagram(bins: CalibrationBins) -> Figure:
     error = 2 * np.sqrt(np.clip(confidence * (1 - confidence), 0, None) / count)
     diagram.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1.2, label="calibrated")
     chance = "± 2 standard errors, if calibrated"
-    diagram.vlines(
-        confidence, confidence - error, confidence + error, color=_GREY, alpha=0.4, linewidth=5, label=chance
-    )
+    low, high = confidence - error, confidence + error
+    diagram.vlines(confidence, low, high, color=_GREY, alpha=0.4, linewidth=5, label=chance)
     diagram.vlines(confidence, np.minimum(confidence, accuracy), np.maximum(confidence, accuracy), color=_RED)
     diagram.plot(confidence, accuracy, "o", color=_BLUE, markersize=5, label="model")
     diagram.set_ylim(-0.02, 1.02)

@@ -61,6 +61,7 @@ def interval_coverage(interval: Interval, targets: jax.Array) -> jax.Array:
     """
     lower, upper = interval
     _checks.one_shape(lower=lower, upper=upper, targets=targets)
+    lower, upper, targets = (jnp.asarray(array, dtype=float) for array in (lower, upper, targets))
     return jnp.mean((lower <= targets) & (targets <= upper), dtype=float)
 
 

@@ -27,7 +27,8 @@ def sample_cdf(samples: jax.Array, targets: jax.Array) -> jax.Array:
       [0.75]
     """
     _checks.sample_targets(samples, targets)
-    return jnp.mean(samples <= jnp.asarray(targets)[None], axis=0, dtype=float)
+    samples, targets = jnp.asarray(samples, dtype=float), jnp.asarray(targets, dtype=float)
+    return jnp.mean(samples <= targets[None], axis=0, dtype=float)
 
 
 def calibration_curve(cdf_values: jax.Array, levels: jax.Array) -> jax.Array:

@@ -66,7 +66,7 @@ def mutual_information(samples: jax.Array) -> jax.Array:
       samples: Class probabilities of each pass, (num_samples, ..., classes).
 
     Returns:
-      (...), from 0, for one sample in any case, to log(classes).
+      (...), from 0 (of one sample in any case) to log(classes).
 
     Raises:
       ValueError: If there are fewer axes than two, or no samples.

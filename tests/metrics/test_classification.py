@@ -6,7 +6,28 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss
 
-from jaxdrop.metrics import accuracy, expected_calibration_error, negative_log_likelihood
+from jaxdrop.metrics import (
+    accuracy,
+    brier_score,
+    equal_mass_bins,
+    equal_width_bins,
+    expected_calibration_error,
+    fit_temperature,
+    mixture_negative_log_likelihood,
+    negative_log_likelihood,
+    set_scores,
+)
+
+ON_CLASSES = [
+    accuracy,
+    negative_log_likelihood,
+    expected_calibration_error,
+    brier_score,
+    equal_width_bins,
+    equal_mass_bins,
+    fit_temperature,
+    set_scores,
+]
 
 
 @pytest.fixture
@@ -31,6 +52,31 @@ def test_likelihood_of_a_mixture_is_not_the_mean_of_its_parts():
     np.testing.assert_allclose(mixture, -np.log(0.3), rtol=1e-6)
 
 
+def test_mixture_of_logits_is_the_likelihood_of_the_mean_of_probabilities(predictions):
+    _, labels = predictions
+    logits = 3 * np.random.default_rng(1).normal(size=(7, 200, 5)).astype(np.float32)
+    for passes in (logits, logits[:1], logits.astype(jnp.bfloat16)):
+        mean = jax.nn.softmax(passes.astype(np.float32)).mean(0)
+        mixture = jax.jit(mixture_negative_log_likelihood)(passes, labels)
+        np.testing.assert_allclose(mixture, negative_log_likelihood(mean, labels), rtol=1e-5)
+    assert mixture_negative_log_likelihood(logits[..., :1], jnp.zeros(200, jnp.int32)) == 0  # one class is certain
+
+
+def test_mixture_of_logits_is_finite_where_probabilities_are_0():
+    logits = jnp.array([[[0.0, 1000.0]], [[0.0, 500.0]]])
+    assert negative_log_likelihood(jax.nn.softmax(logits).mean(0), jnp.array([0])) == jnp.inf
+    mixture = mixture_negative_log_likelihood(logits, jnp.array([0]))
+    np.testing.assert_allclose(mixture, 500 + np.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shapes", [((3, 2), (3,)), ((4, 3, 2), (4,)), ((0, 3, 2), (3,)), ((4, 0, 2), (0,))])
+def test_mixture_refuses_arrays_that_are_not_passes(shapes):
+    with pytest.raises(ValueError, match=r"logits must be \(num_samples, batch, classes\)"):
+        mixture_negative_log_likelihood(jnp.zeros(shapes[0]), jnp.zeros(shapes[1], jnp.int32))
+    with pytest.raises(TypeError, match="labels must be integers, got float32"):
+        mixture_negative_log_likelihood(jnp.zeros((4, 3, 2)), jnp.zeros(3))
+
+
 def test_an_impossible_class_costs_infinity():
     assert negative_log_likelihood(jnp.array([[1.0, 0.0]]), jnp.array([1])) == jnp.inf
 
@@ -48,7 +94,7 @@ def test_half_precision_is_averaged_in_single_precision():
     np.testing.assert_allclose(negative_log_likelihood(probabilities, labels), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("metric", [accuracy, negative_log_likelihood, expected_calibration_error])
+@pytest.mark.parametrize("metric", ON_CLASSES)
 def test_refuses_arrays_that_would_only_broadcast(metric):
     probabilities = jnp.full((3, 2), 0.5)
     with pytest.raises(ValueError, match=r"labels \(batch,\), got shapes \(3, 2\) and \(3, 1\)"):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdrop.metrics import risk_coverage
+from jaxdrop.metrics import coverage_at_risk, excess_aurc, risk_coverage
 
 
 def count_in_order(uncertainty, errors):
@@ -42,6 +42,9 @@ def test_knowing_nothing_leaves_the_risk_at_every_coverage():
 def test_nan_is_less_certain_than_any_number():
     curve = risk_coverage(jnp.array([jnp.nan, jnp.inf]), jnp.array([True, False]))
     np.testing.assert_array_equal(curve.risk, [0.0, 0.5])
+    # Nor does the order of several matter.
+    tied = risk_coverage(jnp.array([jnp.nan, jnp.nan]), jnp.array([True, False]))
+    np.testing.assert_array_equal(tied.risk, [0.5, 0.5])
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.int32])
@@ -55,3 +58,35 @@ def test_takes_uncertainties_of_any_type(dtype):
 def test_refuses_arguments_that_are_not_pairs(shapes):
     with pytest.raises(ValueError, match=r"both be \(batch,\) of at least one example"):
         risk_coverage(jnp.zeros(shapes[0]), jnp.zeros(shapes[1]))
+
+
+def test_excess_area_is_above_the_best_order():
+    rng = np.random.default_rng(0)
+    for errors in (rng.random(6) < 0.5, rng.random(6).astype(np.float32)):
+        uncertainty = rng.random(6).astype(np.float32)
+        orders = itertools.permutations(errors)
+        best = min(np.mean(np.cumsum(order) / np.arange(1, 7)) for order in orders)
+        expected = count_in_order(uncertainty, errors).mean() - best
+        np.testing.assert_allclose(jax.jit(excess_aurc)(uncertainty, errors), expected, rtol=1e-5)
+
+
+def test_excess_area_is_0_for_a_perfect_order_and_for_equal_errors():
+    assert excess_aurc(jnp.array([0.1, 0.4, 0.2]), jnp.array([False, True, False])) == 0
+    assert excess_aurc(jnp.array([0.1, 0.1]), jnp.array([True, True])) == 0
+    assert excess_aurc(jnp.zeros(1), jnp.array([True])) == 0
+
+
+def test_coverage_at_a_risk_is_the_largest_with_no_more():
+    rng = np.random.default_rng(0)
+    uncertainty, errors = rng.random(50).astype(np.float32), rng.random(50) < 0.3
+    curve, risk = risk_coverage(uncertainty, errors), count_in_order(uncertainty, errors)
+    for allowed in (0.0, 0.1, 0.2, 0.3, 1.0):
+        expected = max([(k + 1) / 50 for k in range(50) if risk[k] <= allowed], default=0)
+        np.testing.assert_allclose(jax.jit(coverage_at_risk)(curve, allowed), expected, rtol=1e-6)
+
+
+def test_a_risk_that_is_just_reached_is_allowed():
+    curve = risk_coverage(jnp.arange(20.0), jnp.arange(20) == 19)
+    assert coverage_at_risk(curve, 0.05) == 1
+    np.testing.assert_allclose(coverage_at_risk(curve, 0.0499), 0.95, rtol=1e-6)
+    assert coverage_at_risk(risk_coverage(jnp.zeros(1), jnp.ones(1)), 0.5) == 0
