@@ -322,6 +322,12 @@ def one_shape(**arrays: jax.typing.ArrayLike) -> None:
         raise ValueError(f"{' and '.join(shapes)} must have the same shape and not be empty, got {listed}.")
 
 
+def not_empty(name: str, x: jax.typing.ArrayLike) -> None:
+    """Raises if `x` has no entries."""
+    if jnp.size(x) == 0:
+        raise ValueError(f"{name} must not be empty, got shape {jnp.shape(x)}.")
+
+
 def vector(name: str, x: jax.typing.ArrayLike) -> None:
     """Raises unless `x` has one axis and is not empty."""
     if jnp.ndim(x) != 1 or jnp.size(x) == 0:
@@ -343,24 +349,19 @@ def level(name: str, value: float) -> float:
     return float(value)
 
 
-def uncertainty_and_errors(uncertainty: jax.Array, errors: jax.Array) -> None:
-    """Raises unless both are (batch,) of the same, non-zero length."""
-    if jnp.ndim(uncertainty) != 1 or jnp.shape(errors) != jnp.shape(uncertainty) or len(uncertainty) == 0:
+def to_rank(uncertainty: jax.Array, name: str, other: jax.Array) -> None:
+    """Raises unless `uncertainty` and the `other` array are (batch,) of the same, non-zero length."""
+    if jnp.ndim(uncertainty) != 1 or jnp.shape(other) != jnp.shape(uncertainty) or len(uncertainty) == 0:
         raise ValueError(
-            "uncertainty and errors must both be (batch,) of at least one example, got shapes "
-            f"{jnp.shape(uncertainty)} and {jnp.shape(errors)}."
+            f"uncertainty and {name} must both be (batch,) of at least one example, got shapes "
+            f"{jnp.shape(uncertainty)} and {jnp.shape(other)}."
         )
 
 
-def uncertainty_and_positive(uncertainty: jax.Array, positive: jax.Array) -> None:
-    """Raises unless both are (batch,) of the same, non-zero length, and `positive` are booleans."""
-    if jnp.ndim(uncertainty) != 1 or jnp.shape(positive) != jnp.shape(uncertainty) or len(uncertainty) == 0:
-        raise ValueError(
-            "uncertainty and positive must both be (batch,) of at least one example, got shapes "
-            f"{jnp.shape(uncertainty)} and {jnp.shape(positive)}."
-        )
-    if positive.dtype != bool:
-        raise TypeError(f"positive must be booleans, got {positive.dtype}.")
+def booleans(name: str, x: jax.Array) -> None:
+    """Raises unless `x` holds booleans."""
+    if x.dtype != bool:
+        raise TypeError(f"{name} must be booleans, got {x.dtype}.")
 
 
 def positive(name: str, value: jax.typing.ArrayLike, *, or_zero: bool = False) -> None:

@@ -17,10 +17,10 @@ from jaxdrop.metrics._classification import accuracy as accuracy
 from jaxdrop.metrics._classification import mixture_negative_log_likelihood as mixture_negative_log_likelihood
 from jaxdrop.metrics._classification import negative_log_likelihood as negative_log_likelihood
 from jaxdrop.metrics._conformal import conformal_interval as conformal_interval
+from jaxdrop.metrics._conformal import conformal_interval_scores as conformal_interval_scores
 from jaxdrop.metrics._conformal import conformal_quantile as conformal_quantile
 from jaxdrop.metrics._conformal import conformal_set as conformal_set
-from jaxdrop.metrics._conformal import interval_scores as interval_scores
-from jaxdrop.metrics._conformal import set_scores as set_scores
+from jaxdrop.metrics._conformal import conformal_set_scores as conformal_set_scores
 from jaxdrop.metrics._intervals import Interval as Interval
 from jaxdrop.metrics._intervals import central_interval as central_interval
 from jaxdrop.metrics._intervals import interval_coverage as interval_coverage

@@ -21,8 +21,8 @@ def conformal_quantile(scores: jax.Array, level: float = 0.9) -> jax.Array:
     Needs all calibration examples at once.
 
     Args:
-      scores: How badly the truth fits the prediction, (calibration,): those of `interval_scores` or `set_scores`, or
-        any others that are computed from one example each.
+      scores: How badly the truth fits the prediction, (calibration,): those of `conformal_interval_scores` or
+        `conformal_set_scores`, or any others that are computed from one example each.
       level: Wanted probability :math:`\ell` of holding the truth, between 0 and 1; static. It is taken for the decimal
         number that it is written as.
 
@@ -49,7 +49,7 @@ def conformal_quantile(scores: jax.Array, level: float = 0.9) -> jax.Array:
     return jnp.sort(scores)[rank - 1] if rank <= len(scores) else jnp.full((), jnp.inf, dtype=scores.dtype)
 
 
-def interval_scores(mean: jax.Array, deviation: jax.Array, targets: jax.Array) -> jax.Array:
+def conformal_interval_scores(mean: jax.Array, deviation: jax.Array, targets: jax.Array) -> jax.Array:
     r"""Errors in units of the predicted standard deviation, :math:`|y - \mu| / \sigma`.
 
     Args:
@@ -64,7 +64,7 @@ def interval_scores(mean: jax.Array, deviation: jax.Array, targets: jax.Array) -
       ValueError: If the shapes differ, or are empty.
 
     Examples:
-      >>> interval_scores(jnp.array([1.0, 1.0]), jnp.array([1.0, 2.0]), jnp.array([3.0, 0.0])).tolist()
+      >>> conformal_interval_scores(jnp.array([1.0, 1.0]), jnp.array([1.0, 2.0]), jnp.array([3.0, 0.0])).tolist()
       [2.0, 0.5]
 
     References:
@@ -81,7 +81,7 @@ def conformal_interval(mean: jax.Array, deviation: jax.Array, quantile: jax.Arra
     Args:
       mean: Predictions, (batch,).
       deviation: Their standard deviations, above 0, (batch,).
-      quantile: Quantile :math:`q` of the `interval_scores` of the calibration examples, a scalar.
+      quantile: Quantile :math:`q` of the `conformal_interval_scores` of the calibration examples, a scalar.
 
     Returns:
       An `Interval`, (batch,); all numbers if the quantile is infinite.
@@ -90,7 +90,7 @@ def conformal_interval(mean: jax.Array, deviation: jax.Array, quantile: jax.Arra
       ValueError: If the shapes differ, or are empty.
 
     Examples:
-      >>> scores = interval_scores(jnp.zeros(4), jnp.ones(4), jnp.array([0.5, -1.0, 1.5, 2.0]))
+      >>> scores = conformal_interval_scores(jnp.zeros(4), jnp.ones(4), jnp.array([0.5, -1.0, 1.5, 2.0]))
       >>> quantile = conformal_quantile(scores, 0.6)
       >>> [end.tolist() for end in conformal_interval(jnp.array([0.0, 10.0]), jnp.array([1.0, 2.0]), quantile)]
       [[-1.5, 7.0], [1.5, 13.0]]
@@ -101,7 +101,7 @@ def conformal_interval(mean: jax.Array, deviation: jax.Array, quantile: jax.Arra
     return Interval(lower=mean - radius, upper=mean + radius)
 
 
-def set_scores(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
+def conformal_set_scores(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     r"""One less the probability of the true class, :math:`1 - p_{y}`.
 
     Args:
@@ -116,7 +116,7 @@ def set_scores(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       TypeError: If `labels` are not integers.
 
     Examples:
-      >>> set_scores(jnp.array([[0.75, 0.25], [0.5, 0.5]]), jnp.array([1, 0])).tolist()
+      >>> conformal_set_scores(jnp.array([[0.75, 0.25], [0.5, 0.5]]), jnp.array([1, 0])).tolist()
       [0.75, 0.5]
 
     References:
@@ -135,13 +135,13 @@ def conformal_set(probabilities: jax.Array, quantile: jax.Array) -> jax.Array:
 
     Args:
       probabilities: Class probabilities of new examples, (batch, classes).
-      quantile: Quantile :math:`q` of the `set_scores` of the calibration examples, a scalar.
+      quantile: Quantile :math:`q` of the `conformal_set_scores` of the calibration examples, a scalar.
 
     Returns:
       Booleans, (batch, classes): which classes are in the set of each example; all if the quantile is infinite.
 
     Examples:
-      >>> scores = set_scores(jnp.array([[0.75, 0.25], [0.625, 0.375], [0.5, 0.5]]), jnp.array([0, 0, 1]))
+      >>> scores = conformal_set_scores(jnp.array([[0.75, 0.25], [0.625, 0.375], [0.5, 0.5]]), jnp.array([0, 0, 1]))
       >>> quantile = conformal_quantile(scores, 0.75)  # the largest score, 1 - 0.5
       >>> conformal_set(jnp.array([[0.5, 0.5], [0.75, 0.25]]), quantile).tolist()
       [[True, True], [True, False]]

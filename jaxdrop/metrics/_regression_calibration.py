@@ -55,7 +55,7 @@ def calibration_curve(cdf_values: jax.Array, levels: jax.Array) -> jax.Array:
       Kuleshov et al., `Accurate Uncertainties for Deep Learning Using Calibrated Regression
       <https://arxiv.org/abs/1807.00263>`_, 2018
     """
-    _checks.one_shape(cdf_values=cdf_values)
+    _checks.not_empty("cdf_values", cdf_values)
     _checks.vector("levels", levels)
     values, levels = jnp.ravel(jnp.asarray(cdf_values, dtype=float)), jnp.asarray(levels, dtype=float)
     return jnp.mean(values[:, None] <= levels[None], axis=0, dtype=float)
@@ -102,5 +102,5 @@ def sharpness(variance: jax.Array) -> jax.Array:
       Kuleshov et al., `Accurate Uncertainties for Deep Learning Using Calibrated Regression
       <https://arxiv.org/abs/1807.00263>`_, 2018
     """
-    _checks.one_shape(variance=variance)
+    _checks.not_empty("variance", variance)
     return jnp.sqrt(jnp.asarray(variance, dtype=float).mean())

@@ -14,7 +14,6 @@ from jaxdrop.metrics import (
     expected_calibration_error,
     maximum_calibration_error,
 )
-from tests.statistical import assert_mean
 
 
 def loop_over_bins(probabilities, labels, num_bins):
@@ -99,13 +98,12 @@ def test_class_wise_bins_give_the_error_of_each_class():
 
 
 def test_debiased_square_is_right_on_average():
-    # 0.3 too sure in 30 examples, 0.4 too unsure in 20. The plug-in is 0.6 * 0.21 / 30 + 0.4 * 0.25 / 20 larger. The
-    # gaps are so large that the sum never is below 0, where it would be cut.
-    outcome = np.random.default_rng(0).binomial([30, 20], [0.7, 0.5], size=(5000, 2))
-    bins = bins_of(np.broadcast_to([30, 20], (5000, 2)), np.broadcast_to([1.0, 0.1], (5000, 2)), outcome / [30, 20])
+    # Sure of 4 examples and right in a fraction of 0.3: over all numbers of right ones, each with its probability, the
+    # mean square is 0.7^2. None is below 0, where it would be cut.
+    right = np.arange(5)
+    bins = bins_of(np.full((5, 1), 4), np.ones((5, 1)), right[:, None] / 4)
     squares = np.square(calibration_error(bins, norm=2, debiased=True))
-    assert squares.min() > 0
-    assert_mean(squares, 0.6 * 0.3**2 + 0.4 * 0.4**2)
+    np.testing.assert_allclose(stats.binom(4, 0.3).pmf(right) @ squares, 0.7**2, rtol=1e-6)
 
 
 def test_debiased_gap_is_less_the_folded_normals_excess():

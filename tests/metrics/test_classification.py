@@ -9,13 +9,13 @@ from sklearn.metrics import accuracy_score, log_loss
 from jaxdrop.metrics import (
     accuracy,
     brier_score,
+    conformal_set_scores,
     equal_mass_bins,
     equal_width_bins,
     expected_calibration_error,
     fit_temperature,
     mixture_negative_log_likelihood,
     negative_log_likelihood,
-    set_scores,
 )
 
 ON_CLASSES = [
@@ -26,7 +26,7 @@ ON_CLASSES = [
     equal_width_bins,
     equal_mass_bins,
     fit_temperature,
-    set_scores,
+    conformal_set_scores,
 ]
 
 

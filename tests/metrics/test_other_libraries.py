@@ -35,12 +35,14 @@ def central_calibration_error():
 
 
 def first_intervals():
-    quantile = metrics.conformal_quantile(metrics.interval_scores(CENTRE[:41], DEVIATION[:41], TARGETS[:41]), 0.8)
+    quantile = metrics.conformal_quantile(
+        metrics.conformal_interval_scores(CENTRE[:41], DEVIATION[:41], TARGETS[:41]), 0.8
+    )
     return jnp.stack(metrics.conformal_interval(CENTRE[41:43], DEVIATION[41:43], quantile), axis=1)
 
 
 def size_of_sets(level):
-    quantile = metrics.conformal_quantile(metrics.set_scores(MEAN[:41], LABELS[:41]), level)
+    quantile = metrics.conformal_quantile(metrics.conformal_set_scores(MEAN[:41], LABELS[:41]), level)
     return metrics.conformal_set(MEAN[41:], quantile).sum()
 
 

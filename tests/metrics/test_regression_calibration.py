@@ -50,11 +50,11 @@ def test_sharpness_is_a_root_mean():
 def test_refuses_other_shapes():
     with pytest.raises(ValueError, match="levels must have one axis and not be empty, got shape"):
         calibration_curve(jnp.zeros(3), jnp.zeros(()))
-    with pytest.raises(ValueError, match="cdf_values must have the same shape and not be empty"):
+    with pytest.raises(ValueError, match=r"cdf_values must not be empty, got shape \(0,\)"):
         calibration_curve(jnp.zeros(0), LEVELS)
     with pytest.raises(ValueError, match=r"got frequencies \(4,\), levels \(5,\)"):
         calibration_curve_error(jnp.zeros(4), LEVELS)
-    with pytest.raises(ValueError, match="variance must have the same shape and not be empty"):
+    with pytest.raises(ValueError, match="variance must not be empty"):
         sharpness(jnp.zeros(0))
     with pytest.raises(ValueError, match=r"samples must be \(num_samples, batch, ...\)"):
         sample_cdf(jnp.zeros((4, 3)), jnp.zeros(4))

@@ -33,6 +33,11 @@ def test_ties_count_as_the_mean_over_their_orders():
         np.testing.assert_allclose(risk_coverage(uncertainty[order], losses[order]).risk, expected, rtol=1e-6)
 
 
+def test_an_infinite_loss_spoils_the_risk_from_there_on():
+    curve = risk_coverage(jnp.array([1.0, 2.0, 3.0]), jnp.array([1.0, jnp.inf, 2.0]))
+    np.testing.assert_array_equal(curve.risk, [1.0, jnp.inf, jnp.inf])
+
+
 def test_knowing_nothing_leaves_the_risk_at_every_coverage():
     curve = risk_coverage(jnp.zeros(4), jnp.array([True, False, False, False]))
     np.testing.assert_array_equal(curve.risk, np.full(4, 0.25))
@@ -89,4 +94,7 @@ def test_a_risk_that_is_just_reached_is_allowed():
     curve = risk_coverage(jnp.arange(20.0), jnp.arange(20) == 19)
     assert coverage_at_risk(curve, 0.05) == 1
     np.testing.assert_allclose(coverage_at_risk(curve, 0.0499), 0.95, rtol=1e-6)
+    tied = jax.vmap(risk_coverage)(jnp.zeros((40, 41)), jnp.arange(41)[None] < jnp.arange(1, 41)[:, None])
+    allowed = np.arange(1, 41) / 41
+    np.testing.assert_array_equal(jax.jit(jax.vmap(coverage_at_risk))(tied, allowed), np.ones(40))
     assert coverage_at_risk(risk_coverage(jnp.zeros(1), jnp.ones(1)), 0.5) == 0
