@@ -105,7 +105,7 @@ def false_positive_rate(
     _checks.static_rate("true_positive_rate", true_positive_rate)
     _checks.positive("true_positive_rate", true_positive_rate)
     ranked = _rank(uncertainty, positive)
-    # Compiled, 19 / 20 may come out below 0.95 by rounding.
+    # Compiled, a quotient becomes a product with a reciprocal, and 5 / 41 comes out below the nearest float.
     slack = 1 - 4 * jnp.finfo(ranked.positives.dtype).eps
     enough = ranked.positives_from / ranked.total_positives >= jnp.asarray(true_positive_rate, dtype=float) * slack
     rate = jnp.where(enough, ranked.negatives_from / ranked.total_negatives, jnp.inf).min()

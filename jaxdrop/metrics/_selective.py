@@ -118,7 +118,5 @@ def coverage_at_risk(curve: RiskCoverage, risk: jax.typing.ArrayLike) -> jax.Arr
       Geifman and El-Yaniv, `Selective Classification for Deep Neural Networks
       <https://arxiv.org/abs/1705.08500>`_, 2017
     """
-    # Compiled, 1 / 20 may come out above 0.05 by rounding.
-    slack = 1 + 4 * jnp.finfo(curve.risk.dtype).eps
-    allowed = curve.risk <= jnp.asarray(risk, dtype=curve.risk.dtype) * slack
+    allowed = curve.risk <= jnp.asarray(risk, dtype=curve.risk.dtype)
     return jnp.where(allowed, curve.coverage, 0.0).max()

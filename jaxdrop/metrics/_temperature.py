@@ -47,7 +47,7 @@ def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
       mean rather than each pass
     """
     _checks.class_labels(logits, labels)
-    logits = jax.lax.stop_gradient(jnp.asarray(logits, dtype=float))
+    logits = jnp.asarray(logits, dtype=float)
     logits -= logits.max(-1, keepdims=True)
     true = jnp.take_along_axis(logits, jnp.asarray(labels)[:, None], axis=-1)[:, 0]
 

@@ -36,6 +36,15 @@ def test_nineteen_of_twenty_are_enough():
     assert false_positive_rate(uncertainty, jnp.arange(22) < 20, 0.951) == 0.5
 
 
+def test_a_true_positive_rate_that_is_just_reached_is_enough():
+    # The k most uncertain of 41 positive examples lie above the negative one, and the next below it.
+    most_uncertain = np.arange(1, 42)
+    uncertainty = np.where(np.arange(42)[None] < most_uncertain[:, None], 2, 0) + (np.arange(42) == 41)
+    rates = (most_uncertain / 41).astype(np.float32)
+    found = jax.jit(jax.vmap(false_positive_rate, (0, None, 0)))(uncertainty, np.arange(42) < 41, rates)
+    np.testing.assert_array_equal(found, np.zeros(41))
+
+
 def test_an_uncertainty_that_says_nothing():
     uncertainty, positive = jnp.zeros(4), jnp.array([True, False, False, False])
     assert [float(metric(uncertainty, positive)) for metric in METRICS] == [0.5, 0.25, 1.0]
