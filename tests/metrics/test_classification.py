@@ -81,6 +81,15 @@ def test_an_impossible_class_costs_infinity():
     assert negative_log_likelihood(jnp.array([[1.0, 0.0]]), jnp.array([1])) == jnp.inf
 
 
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int16])
+def test_labels_may_be_any_integers(predictions, dtype):
+    probabilities, labels = jnp.asarray(predictions[0]), jnp.asarray(predictions[1])
+    for metric in ON_CLASSES:
+        jax.tree.map(
+            np.testing.assert_array_equal, metric(probabilities, labels.astype(dtype)), metric(probabilities, labels)
+        )
+
+
 def test_first_of_equally_probable_classes_counts():
     assert accuracy(jnp.array([[0.5, 0.5], [0.5, 0.5]]), jnp.array([0, 1])) == 0.5
 
