@@ -32,6 +32,7 @@ from jaxdrop.linen.spatial_dropout import SpatialDropout as SpatialDropout
 from jaxdrop.linen.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.linen.standout import Standout as Standout
 from jaxdrop.linen.stochastic_depth import StochasticDepth as StochasticDepth
+from jaxdrop.linen.subnetwork import subnetwork_sampler as subnetwork_sampler
 from jaxdrop.linen.uniform_dropout import UniformDropout as UniformDropout
 from jaxdrop.linen.variational import VariationalConv as VariationalConv
 from jaxdrop.linen.variational import VariationalDense as VariationalDense

@@ -33,6 +33,7 @@ from jaxdrop.nnx.spatial_dropout import SpatialDropout as SpatialDropout
 from jaxdrop.nnx.standard_dropout import StandardDropout as StandardDropout
 from jaxdrop.nnx.standout import Standout as Standout
 from jaxdrop.nnx.stochastic_depth import StochasticDepth as StochasticDepth
+from jaxdrop.nnx.subnetwork import subnetwork_sampler as subnetwork_sampler
 from jaxdrop.nnx.uniform_dropout import UniformDropout as UniformDropout
 from jaxdrop.nnx.variational import VariationalConv as VariationalConv
 from jaxdrop.nnx.variational import VariationalDense as VariationalDense
