@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from jaxdrop import _checks
 from jaxdrop.metrics import CalibrationBins, RiskCoverage, calibration_error
+from jaxdrop.variational.prune import LOG_ALPHA_EDGES, PruningReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -224,6 +225,37 @@ def masks(values: ArrayLike) -> Figure:
         if rows:
             axes.set_xlabel("feature")
             axes.set_ylabel("mask")
+    return figure
+
+
+def pruning_report(report: PruningReport, threshold: float | None = 3.0) -> Figure:
+    """How the noise of the weights of each layer is distributed, and what is pruned of them.
+
+    Args:
+      report: As `jaxdrop.variational.prune` returns it.
+      threshold: Of log alpha, where a line is drawn; None for no line.
+
+    Returns:
+      A figure of a histogram for each layer, below one another; the ends hold what is clipped there.
+
+    Raises:
+      ImportError: If matplotlib is missing.
+
+    Examples:
+      >>> layer = {"kernel": jnp.array([[1.0, 0.1]]), "log_sigma2": jnp.zeros((1, 2))}
+      >>> pruning_report(jaxdrop.variational.prune({"dense": layer}).report).axes[0].get_title(loc="left")
+      'dense: 1 of 2 weights left'
+    """
+    figure = _figure(5, 0.8 + 1.5 * len(report.layers))
+    rows = figure.subplots(len(report.layers), 1, sharex=True, squeeze=False)
+    for axes, layer in zip(rows[:, 0], report.layers, strict=True):
+        axes.stairs(layer.log_alpha_counts, LOG_ALPHA_EDGES, fill=True, color=_BLUE, alpha=0.6)
+        if threshold is not None:
+            axes.axvline(threshold, color=_RED, linewidth=1.2)
+        axes.set_title(f"{layer.name}: {layer.kept} of {layer.total} weights left", fontsize=9, loc="left")
+        axes.set_ylabel("weights")
+        _tidy(axes)
+    rows[-1, 0].set_xlabel("log alpha: logarithm of a weight's variance over its squared mean")
     return figure
 
 

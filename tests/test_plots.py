@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdrop import metrics, plots
+from jaxdrop import metrics, plots, variational
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +99,15 @@ except ImportError as error:
 """
     said = subprocess.check_output([sys.executable, "-c", code], text=True).strip()
     assert said == "jaxdrop.plots needs matplotlib; install it with `pip install matplotlib`."
+
+
+def test_pruning_report_has_a_histogram_for_each_layer():
+    layer = {"kernel": jnp.array([[1.0, 0.1, 0.1]]), "log_sigma2": jnp.zeros((1, 3))}
+    _, report = variational.prune({"first": layer, "second": layer})
+    first, second = plots.pruning_report(report).axes
+    assert second.get_title(loc="left") == "second: 1 of 3 weights left"
+    (histogram,) = first.patches
+    assert histogram.get_data().values.sum() == 3
+    (border,) = first.lines
+    np.testing.assert_array_equal(border.get_xdata(), [3, 3])
+    assert not plots.pruning_report(report, None).axes[0].lines
