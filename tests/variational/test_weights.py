@@ -3,8 +3,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdrop import variational
-from jaxdrop.variational import AdditiveWeights, additive_weights, kl_ard, kl_divergence, multiplicative_weights, pruned
+from jaxdrop.variational import (
+    AdditiveWeights,
+    MultiplicativeWeights,
+    additive_weights,
+    kl_ard,
+    kl_divergence,
+    kl_kingma,
+    kl_log_uniform,
+    kl_log_uniform_exact,
+    multiplicative_weights,
+    pruned,
+)
 
 DTYPES = ["float32", "bfloat16", "float16"]
 
@@ -34,7 +44,7 @@ def test_a_mean_of_zero_has_the_largest_alpha_and_finite_gradients(dtype):
     assert weights.log_alpha.dtype == jnp.float32
     np.testing.assert_array_equal(weights.log_alpha[:2], [8, 8])
     assert weights.log_alpha[3] == -8
-    for kl in (variational.kl_log_uniform, variational.kl_log_uniform_exact, kl_ard):
+    for kl in (kl_log_uniform, kl_log_uniform_exact, kl_ard):
         value, gradient = jax.value_and_grad(lambda weights, kl=kl: kl_divergence(weights, kl))(weights)
         assert jnp.isfinite(value)
         assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
@@ -67,3 +77,18 @@ def test_pruning_zeroes_what_is_at_or_above_the_threshold():
 def test_refuses(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("kl", [kl_log_uniform, kl_log_uniform_exact, kl_ard, kl_kingma])
+def test_gradients_are_finite_exactly_at_the_bounds_and_beyond(kl):
+    log_alpha = jnp.array([-9.0, -8.0, 0.0, 8.0, 9.0, 200.0])
+    for weights in (
+        AdditiveWeights(jnp.ones(6), log_alpha),
+        AdditiveWeights(jnp.zeros(6), log_alpha),
+        MultiplicativeWeights(jnp.ones(6), log_alpha),
+    ):
+        gradients = jax.grad(lambda weights: kl_divergence(weights, kl) + pruned(weights).sum())(weights)
+        assert all(jnp.isfinite(leaf).all() for leaf in gradients)
+        slope = gradients[1]
+        np.testing.assert_array_equal(slope[4:], 0)  # beyond the bounds nothing pulls
+        assert slope[0] == 0
