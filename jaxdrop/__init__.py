@@ -50,8 +50,10 @@ from jaxdrop.functional import word_dropout as word_dropout
 from jaxdrop.functional import zoneout as zoneout
 from jaxdrop.functional import zoneout_expectation as zoneout_expectation
 from jaxdrop.inference import ClassPrediction as ClassPrediction
+from jaxdrop.inference import Moments as Moments
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler
+from jaxdrop.inference import moments as moments
 from jaxdrop.inference import monte_carlo as monte_carlo
 from jaxdrop.losses import activation_regularization as activation_regularization
 from jaxdrop.losses import expectation_linear_loss as expectation_linear_loss

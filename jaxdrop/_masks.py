@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.random import define_prng_impl
 
 from jaxdrop import _checks
 
@@ -29,6 +30,19 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 # Separates our streams from those that jax.random draws from the same key: the bytes of "jaxd" and "rop\0".
 _DOMAIN = (0x6A617864, 0x726F7000)
+
+
+# Keys that are never drawn from: their type alone says, all the way through a traced program, that what would be drawn is
+# to be named by jax.random's own primitive rather than computed, for `jaxdrop.moments` to find it.
+SYMBOLIC = define_prng_impl(
+    key_shape=(2,),
+    seed=lambda seed: jnp.zeros(2, jnp.uint32),
+    split=lambda key, shape: jnp.zeros((*shape, 2), jnp.uint32),
+    random_bits=lambda key, bits, shape: jnp.zeros(shape, f"uint{bits}"),
+    fold_in=lambda key, data: key,
+    name="symbolic",
+    tag="sym",
+)
 
 
 class KeepMask(NamedTuple):
@@ -80,7 +94,10 @@ def keep_numbered(key: jax.Array, numbers: jax.Array, rate: jax.typing.ArrayLike
       A `KeepMask` whose mask has the shape of `numbers`.
     """
     levels = _levels(jnp.asarray(rate, jnp.float32), bits)
-    drawn, _ = threefry2x32(*_key_words(key), numbers.astype(jnp.uint32), jnp.zeros(numbers.shape, jnp.uint32))
+    if _is_symbolic(key):
+        drawn = jax.random.bits(key, numbers.shape)
+    else:
+        drawn, _ = threefry2x32(*_key_words(key), numbers.astype(jnp.uint32), jnp.zeros(numbers.shape, jnp.uint32))
     return KeepMask(_survives(drawn >> np.uint32(32 - bits), levels, bits), _keep(levels, bits))
 
 
@@ -161,6 +178,8 @@ def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array
     """
     if not shape:
         return random_uints(key, (1,), bits).reshape(())
+    if _is_symbolic(key):
+        return jax.random.bits(key, shape) >> np.uint32(32 - bits)
     layout = _layout(shape, bits)
     # The same integers, by two programs. XLA's CPU backend fuses the generator into whatever reads the mask, and
     # vectorises it best when it is purely elementwise: nothing is stored. An accelerator's integer units would then
@@ -177,6 +196,8 @@ def split(key: jax.Array, number: int) -> list[jax.Array]:
 
     Inside `redraw`, where `key` is used up already, jax_debug_key_reuse would not let jax.random.split have it.
     """
+    if _is_symbolic(key):
+        return list(jax.random.split(key, number))
     # A mask's columns never count this far.
     words = threefry2x32(*_key_words(key), lax.iota(jnp.uint32, number), np.uint32(2**32 - 1))
     # Without the barrier XLA fuses this into what is drawn, and compiles for minutes (on CPU, jax 0.12, bfloat16).
@@ -205,6 +226,8 @@ def draw_blocks(key: jax.Array, shape: tuple[int, ...], column: jax.typing.Array
     """
     if math.prod(shape) > 2**32:
         raise ValueError(f"shape must have at most 2**32 elements, got {shape}.")
+    if _is_symbolic(key):
+        return tuple(jax.random.bits(key, shape) for key in jax.random.split(key))
     column = jnp.broadcast_to(jnp.asarray(column, jnp.uint32), shape)
     return threefry2x32(*_key_words(key), _rows(shape, -1), column)
 
@@ -301,6 +324,10 @@ def _key_words(key: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _is_typed(key: jax.Array) -> bool:
     return jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+def _is_symbolic(key: jax.Array) -> bool:
+    return _is_typed(key) and jax.random.key_impl(key) == SYMBOLIC
 
 
 def threefry2x32(k0, k1, x0, x1):
