@@ -1,6 +1,8 @@
 """Arrays of random numbers, as `moments` follows them through a program."""
 
+import contextvars
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -71,6 +73,7 @@ class Uniform:
     scale: Any
     shape: tuple[int, ...]
     whole: bool
+    cached: Stats | None = None
 
     def place(self, limit: Any, *, inclusive: bool) -> jax.Array:
         """The `u` in [0, 1] on whose one side the numbers are below a limit, or up to it."""
@@ -84,6 +87,33 @@ class Uniform:
     def at(self, u: jax.Array) -> jax.Array:
         steps = u * jnp.abs(self.scale) if self.whole else u * self.scale
         return self.shift + (jnp.sign(self.scale) * jnp.floor(steps) if self.whole else steps)
+
+
+class Innovations:
+    """A list of what noise each step adds to that of its inputs: the first time it is written, then it is read.
+
+    Reading, each mean gets a zero added, in which the results can be differentiated, and variances are those written.
+    """
+
+    def __init__(self, written: list[tuple[jax.Array, jax.Array]] | None = None, added: Any = None):
+        self.written = [] if written is None else written
+        self.added = None if added is None else iter(zip(self.written, added, strict=True))
+
+    def __call__(self, moments: Stats, explained: Callable[[], jax.Array]) -> Stats:
+        if self.added is None:
+            self.written.append((moments.variance, jnp.maximum(moments.variance - explained(), 0)))
+            return moments
+        (variance, _), added = next(self.added)
+        return Stats(moments.mean + added, variance)
+
+
+INNOVATIONS: contextvars.ContextVar[Innovations | None] = contextvars.ContextVar("innovations", default=None)
+
+
+def innovate(moments: Stats, explained: Callable[[], jax.Array]) -> Stats:
+    """Notes, if somebody wants to know, which part of a variance is not linear in what has been random before."""
+    innovations = INNOVATIONS.get()
+    return moments if innovations is None else innovations(moments, explained)
 
 
 Value = Any  # a known array, a Random, a Uniform, or KEY
@@ -162,35 +192,59 @@ def at(value: Value, z: jax.Array, memo: dict) -> jax.Array:
 
 def stats(value: Value) -> Stats:
     """Mean and variance of each entry; 0 and 1 stand for False and True."""
-    if isinstance(value, Uniform):
-        steps = jnp.abs(value.scale) if value.whole else 0
-        mean = value.shift + (value.scale - jnp.sign(value.scale) * jnp.sign(steps)) / 2
-        variance = (jnp.square(value.scale) - jnp.sign(steps)) / 12
-        return Stats(*(jnp.broadcast_to(jnp.asarray(y, jnp.float32), value.shape) for y in (mean, variance)))
-    if not isinstance(value, Random):
+    if not is_random(value):
         mean = as_float(value)
         return Stats(mean, jnp.zeros_like(mean))
     if value.cached is None:
-        value.cached = Stats(*(jnp.broadcast_to(y, value.shape) for y in _stats(value)))
+        moments = _stats(value)
+        linear = isinstance(value, Random) and value.degree == 1 and not value.breaks and len(value.root.parts) == 1
+        value.cached = moments if linear else innovate(moments, functools.partial(_explained, value))
     return value.cached
 
 
-def _stats(value: Random) -> Stats:
+def probability(decision: Value) -> jax.Array:
+    """The probability that a decision is True."""
+    return _stats(decision).mean if is_random(decision) else as_float(decision)
+
+
+def _stats(value: Random | Uniform, parts: tuple[Part, ...] | None = None) -> Stats:
+    if isinstance(value, Uniform):
+        whole = np.float32(value.whole)
+        mean = value.shift + (value.scale - whole * value.scale / abs(value.scale)) / 2
+        return Stats(*(jnp.full(value.shape, y) for y in (mean, (value.scale**2 - whole) / 12)))
+
     def function(z: jax.Array) -> jax.Array:
         return as_float(value.function(z, {}))
 
     breaks = ascending(list(value.breaks.values()))
-    if not value.root.parts:
-        return _gaussian.of_uniform(function, value.root.zeros, breaks, value.degree)
-    parts = [_of_part(function, part, breaks, value.degree) for part in value.root.parts]
-    if len(parts) == 1:
-        return parts[0]
-    weights = [as_float(part.weight) for part in value.root.parts]
-    mean = sum(weight * part.mean for weight, part in zip(weights, parts, strict=True))
-    spread = [part.variance + jnp.square(part.mean - mean) for part in parts]
+    parts = value.root.parts if parts is None else parts
+    if not parts:
+        moments = [_gaussian.of_uniform(function, value.root.zeros, breaks, value.degree)]
+    else:
+        moments = [_of_part(function, part, breaks, value.degree) for part in parts]
+    moments = [Stats(*(jnp.broadcast_to(y, value.shape) for y in each)) for each in moments]
+    if len(moments) == 1:
+        return moments[0]
+    weights = [as_float(part.weight) for part in parts]
+    mean = sum(weight * part.mean for weight, part in zip(weights, moments, strict=True))
+    spread = [part.variance + jnp.square(part.mean - mean) for part in moments]
     # Not 0 * infinity where an alternative that never happens is infinite.
     terms = [jnp.where(weight > 0, weight * s, 0) for weight, s in zip(weights, spread, strict=True)]
     return Stats(jnp.asarray(mean), sum(terms, jnp.zeros_like(mean)))
+
+
+def _explained(value: Random | Uniform) -> jax.Array:
+    """The part of a variance that is linear in the root: the squared mean slope, times the variance of the root."""
+    explained = jnp.zeros(value.shape)
+    parts = value.root.parts
+    for i, part in enumerate(parts):
+        if part.variance is not None:
+
+            def mean(at: jax.Array, i=i, part=part) -> jax.Array:
+                return _stats(value, (*parts[:i], part._replace(mean=at), *parts[i + 1 :])).mean
+
+            explained += jnp.square(_gaussian.linear(mean, part.mean)[1]) * part.variance
+    return explained
 
 
 def _of_part(function: Callable, part: Part, breaks: list[jax.Array], degree: int | None) -> Stats:

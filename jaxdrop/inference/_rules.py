@@ -24,7 +24,9 @@ from jaxdrop.inference._random import (
     crossings,
     is_random,
     mixture,
+    innovate,
     normal,
+    probability,
     stats,
 )
 
@@ -259,11 +261,14 @@ def _of_several(eqn: Any, name: str, values: list[Value], out: Any) -> Value | N
     if name == "select_n":
         which, *cases = values
         if isinstance(which, Random):
-            return mixture(stats(which).mean, cases[1], cases[0], out) if len(cases) == 2 else None
+            return mixture(probability(which), cases[1], cases[0], out) if len(cases) == 2 else None
         means, variances = zip(*(_stats(case, out) for case in cases), strict=True)
         return _result(Stats(bind(eqn, which, *means)[0], bind(eqn, which, *variances)[0]), out)
     if name == "and":
         return _both(eqn, values, out)
+    if name == "or":
+        p, q = map(probability, values)
+        return chance(jnp.broadcast_to(1 - (1 - p) * (1 - q), out.shape))
     if name == "div":
         values = [values[0], _reciprocal(values[1])]
     a, b = (_stats(value, out) for value in values[:2])
@@ -273,15 +278,13 @@ def _of_several(eqn: Any, name: str, values: list[Value], out: Any) -> Value | N
         case "mul" | "div":
             return _result(_product(a, b), out)
         case "max":
-            return _result(_gaussian.maximum(a, b), out)
+            return _result(_maximum(a, b), out)
         case "min":
-            return _result(_negative(_gaussian.maximum(_negative(a), _negative(b))), out)
+            return _result(_negative(_maximum(_negative(a), _negative(b))), out)
         case "gt" | "ge":
             return _result(Stats(_gaussian.exceeds(a, b), jnp.zeros(())), out)
         case "lt" | "le":
             return _result(Stats(_gaussian.exceeds(b, a), jnp.zeros(())), out)
-        case "or":
-            return _result(Stats(1 - (1 - a.mean) * (1 - b.mean), jnp.zeros(())), out)
     return None
 
 
@@ -294,7 +297,7 @@ def _both(eqn: Any, values: list[Random], out: Any) -> Random:
             factors.append(new)
         else:
             factors[same] = _entrywise(eqn, "and", [factors[same], new])
-    both = chance(math.prod((stats(factor).mean for factor in factors), start=jnp.ones(out.shape)))
+    both = chance(math.prod((probability(factor) for factor in factors), start=jnp.ones(out.shape)))
     both.factors = tuple(factors)
     return both
 
@@ -311,8 +314,8 @@ def _reciprocal(value: Random) -> Random:
 
 
 def _product(a: Stats, b: Stats) -> Stats:
-    mean, square = jnp.square(a.mean), jnp.square(b.mean)
-    return Stats(a.mean * b.mean, a.variance * (square + b.variance) + mean * b.variance)
+    linear = a.variance * jnp.square(b.mean) + jnp.square(a.mean) * b.variance
+    return innovate(Stats(a.mean * b.mean, linear + a.variance * b.variance), lambda: linear)
 
 
 def _bilinear(eqn: Any, values: list[Value]) -> Value:
@@ -320,12 +323,14 @@ def _bilinear(eqn: Any, values: list[Value]) -> Value:
     out = eqn.outvars[0].aval
     apply = lambda x, y: bind(eqn, x, y, preferred_element_type=None)[0]
     a, b = (_stats(value, out) for value in values)
-    mean, variance = apply(a.mean, b.mean), jnp.zeros((), a.mean.dtype)
+    mean, linear = apply(a.mean, b.mean), jnp.zeros((), a.mean.dtype)
     if is_random(values[0]):
-        variance += apply(a.variance, jnp.square(b.mean) + b.variance)
+        linear += apply(a.variance, jnp.square(b.mean))
     if is_random(values[1]):
-        variance += apply(jnp.square(a.mean), b.variance)
-    return _result(Stats(mean, variance), out)
+        linear += apply(jnp.square(a.mean), b.variance)
+    if not all(map(is_random, values)):
+        return _result(Stats(mean, linear), out)
+    return _result(innovate(Stats(mean, linear + apply(a.variance, b.variance)), lambda: linear), out)
 
 
 # Operands that hold the entries, and not places, where that is not the first alone.
@@ -342,6 +347,15 @@ def _sums(eqn: Any, name: str, values: list[Value]) -> list[Value] | None:
     return [_result(Stats(*moments), out) for moments in zip(means, variances, strict=True)]
 
 
+def _maximum(a: Stats, b: Stats) -> Stats:
+    def explained() -> jax.Array:
+        by_a = _gaussian.linear(lambda mean: _gaussian.maximum(a._replace(mean=mean), b).mean, a.mean)[1]
+        by_b = _gaussian.linear(lambda mean: _gaussian.maximum(a, b._replace(mean=mean)).mean, b.mean)[1]
+        return jnp.square(by_a) * a.variance + jnp.square(by_b) * b.variance
+
+    return innovate(_gaussian.maximum(a, b), explained)
+
+
 def _largest(eqn: Any, value: Random, *, smallest: bool = False) -> Random:
     """The maximum over axes or windows, pair by pair, each maximum taken for normal."""
     out = eqn.outvars[0].aval
@@ -352,44 +366,33 @@ def _largest(eqn: Any, value: Random, *, smallest: bool = False) -> Random:
         return Random(root, lambda z, memo: jnp.maximum(z, floor), out.shape, 1, {object(): place})
     x = _negative(stats(value)) if smallest else stats(value)
     x = Stats(_entries(eqn, x.mean, -jnp.inf), _entries(eqn, x.variance, 0))
-    while len(x.mean) > 1:
-        half = len(x.mean) // 2
-        first, second, rest = (jax.tree.map(lambda y, c=c: y[c], x) for c in _halves(half))
-        x = jax.tree.map(lambda y, z: jnp.concatenate([y, z]), _gaussian.maximum(first, second), rest)
-    x = jax.tree.map(lambda y: y[0], x)
+    x = functools.reduce(_maximum, (jax.tree.map(lambda y, i=i: y[..., i], x) for i in range(x.mean.shape[-1])))
     return _result(_negative(x) if smallest else x, out)
 
 
-def _halves(half: int) -> tuple[slice, slice, slice]:
-    return slice(0, half), slice(half, 2 * half), slice(2 * half, None)
-
-
 def _entries(eqn: Any, x: jax.Array, padding: float) -> jax.Array:
-    """Brings what an equation reduces, over axes or windows, to the front."""
+    """Brings what an equation reduces, over axes or windows, to the end."""
+    shape = eqn.outvars[0].aval.shape
     if "axes" in eqn.params:
         axes = eqn.params["axes"]
-        x = jnp.moveaxis(x, axes, range(len(axes)))
-        return x.reshape(-1, *x.shape[len(axes) :])
+        return jnp.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, -1)
     window, strides, dilation = (eqn.params[f"window_{name}"] for name in ("dimensions", "strides", "dilation"))
     low_high = [(low, high, step - 1) for (low, high), step in zip(eqn.params["padding"], eqn.params["base_dilation"])]
     x = lax.pad(x, jnp.asarray(padding, x.dtype), low_high)
-    shape = eqn.outvars[0].aval.shape
     entries = []
     for place in np.ndindex(*window):
         start = [p * d for p, d in zip(place, dilation, strict=True)]
         stop = [a + (size - 1) * step + 1 for a, size, step in zip(start, shape, strides, strict=True)]
         entries.append(lax.slice(x, start, stop, strides))
-    return jnp.stack(entries)
+    return jnp.stack(entries, -1)
 
 
 def _all(eqn: Any, value: Random, *, some: bool = False) -> Random:
     """The probability that all decisions over axes or windows are True, or that some are."""
-    yes = stats(value).mean
-    return chance(_any_or_all(_entries(eqn, yes, 0.0 if some else 1.0), some))
-
-
-def _any_or_all(yes: jax.Array, some: bool) -> jax.Array:
-    return 1 - jnp.prod(1 - yes, 0) if some else jnp.prod(yes, 0)
+    yes = probability(value)
+    if some:
+        return chance(1 - jnp.prod(_entries(eqn, 1 - yes, 1.0), -1))
+    return chance(jnp.prod(_entries(eqn, yes, 1.0), -1))
 
 
 def _reduction(eqn: Any, name: str, value: Random) -> Random | None:

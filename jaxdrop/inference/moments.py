@@ -1,5 +1,6 @@
 """Mean and variance of a stochastic model's outputs in one pass, without samples."""
 
+import functools
 import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,7 +14,19 @@ from jax.extend import core
 from jaxdrop import _masks
 from jaxdrop.inference import _gaussian, _rules
 from jaxdrop.inference._gaussian import Stats
-from jaxdrop.inference._random import KEY, Value, as_float, chance, draw, is_random, mixture, normal, stats
+from jaxdrop.inference._random import (
+    INNOVATIONS,
+    KEY,
+    Innovations,
+    Value,
+    draw,
+    innovate,
+    is_random,
+    mixture,
+    normal,
+    probability,
+    stats,
+)
 
 
 class Moments(NamedTuple):
@@ -22,25 +35,70 @@ class Moments(NamedTuple):
     Attributes:
       mean: A pytree like the outputs.
       variance: The variance of each entry; a pytree like the outputs.
+      covariance: Covariances between the outputs of an example, (batch, outputs, outputs) for each leaf, or None.
     """
 
     mean: Any
     variance: Any
+    covariance: Any = None
 
 
-def moments(sample: Callable[[jax.Array], Any]) -> Moments:
+def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> Moments:
     if jax.tree_util.all_leaves([sample]):
         sample = jax.tree_util.Partial(sample)
-    return _run(sample)
+    return _run(sample, covariance)
 
 
-@jax.jit
-def _run(sample: Callable[[jax.Array], Any]) -> Moments:
+@functools.partial(jax.jit, static_argnums=1)
+def _run(sample: Callable[[jax.Array], Any], covariance: bool) -> Moments:
     key = jax.eval_shape(lambda: jax.random.key(0, impl=_masks.SYMBOLIC))
     program, outputs = jax.make_jaxpr(sample, return_shape=True)(key)
-    results = [stats(value) for value in _interpret(program.jaxpr, program.consts, [KEY])]
     structure = jax.tree.structure(outputs)
-    return Moments(*(jax.tree.unflatten(structure, leaves) for leaves in zip(*results, strict=True)))
+
+    def results(innovations: Innovations | None) -> list[Stats]:
+        before = INNOVATIONS.set(innovations)
+        try:
+            return [stats(value) for value in _interpret(program.jaxpr, program.consts, [KEY])]
+        finally:
+            INNOVATIONS.reset(before)
+
+    if not covariance:
+        means, variances = zip(*results(None), strict=True)
+        return Moments(*(jax.tree.unflatten(structure, leaves) for leaves in (means, variances)))
+    innovations = Innovations()
+    means = [result.mean for result in results(innovations)]
+    covariances = _covariances(results, innovations.written, means)
+    variances = [jnp.diagonal(c, axis1=-2, axis2=-1).reshape(y.shape) for c, y in zip(covariances, means, strict=True)]
+    return Moments(*(jax.tree.unflatten(structure, leaves) for leaves in (means, variances, covariances)))
+
+
+def _covariances(results: Callable[..., list[Stats]], written: list[Any], means: list[jax.Array]) -> list[jax.Array]:
+    """Follows each output back to all noise that it depends on linearly."""
+
+    def outputs(added: list[jax.Array]) -> list[jax.Array]:
+        return [result.mean for result in results(Innovations(written, added))]
+
+    _, pull_back = jax.vjp(outputs, [jnp.zeros_like(variance) for variance, _ in written])
+    covariances = []
+    for number, mean in enumerate(means):
+        batch, size = mean.shape[0], mean[0].size
+        total = jnp.zeros((batch, size, size), mean.dtype)
+
+        def slopes(direction: jax.Array, number=number, mean=mean) -> list[jax.Array]:
+            cotangents = [jnp.zeros_like(y) for y in means]
+            cotangents[number] = jnp.broadcast_to(direction.reshape(mean.shape[1:]), mean.shape)
+            return pull_back(cotangents)[0]
+
+        for slope, (_, innovation) in zip(jax.vmap(slopes)(jnp.eye(size, dtype=mean.dtype)), written, strict=True):
+            if innovation.shape[:1] != (batch,):
+                raise NotImplementedError(
+                    f"covariance must be False for noise that examples share, which has the shape {innovation.shape} "
+                    f"and not {batch} examples along its first axis."
+                )
+            slope = slope.reshape(size, batch, -1)
+            total += jnp.einsum("ibe,jbe->bij", slope * innovation.reshape(batch, -1), slope)
+        covariances.append(total)
+    return covariances
 
 
 def _interpret(jaxpr: core.Jaxpr, consts: list[Any], args: list[Value]) -> list[Value]:
@@ -150,10 +208,10 @@ def _cond(eqn: core.JaxprEqn, operands: list[Value]) -> list[Value] | None:
         if len(branches) != 2:
             return None
         no, yes = (_interpret(branch.jaxpr, branch.consts, rest) for branch in branches)
-        probability = stats(index).mean
+        chosen = probability(index)
         outs = [v.aval for v in eqn.outvars]
         return [
-            mixture(jnp.broadcast_to(probability, out.shape), y, n, out)
+            mixture(jnp.broadcast_to(chosen, out.shape), y, n, out)
             for y, n, out in zip(yes, no, outs, strict=True)
         ]
     functions = [
@@ -218,7 +276,15 @@ def _constant_along(axis: int, v: Any, made: dict[core.Var, core.JaxprEqn]) -> b
 def _softmax(x: Value, axis: int, log: bool) -> Value:
     if not is_random(x):
         return jax.nn.log_softmax(x, axis) if log else jax.nn.softmax(x, axis)
-    return normal(*_gaussian.softmax(stats(x), axis, jax.nn.log_sigmoid if log else jax.nn.sigmoid))
+    logits = stats(x)
+
+    def explained() -> jax.Array:
+        p = jax.nn.softmax(logits.mean, axis)
+        others = jnp.sum(jnp.square(p) * logits.variance, axis, keepdims=True)
+        linear = others + (1 - 2 * p) * logits.variance
+        return linear if log else jnp.square(p) * linear
+
+    return normal(*innovate(_gaussian.softmax(logits, axis, jax.nn.log_sigmoid if log else jax.nn.sigmoid), explained))
 
 
 def _needed(jaxpr: core.Jaxpr, shortcuts: dict[core.JaxprEqn, Any]) -> list[core.JaxprEqn]:
