@@ -1,0 +1,1 @@
+"""Moment propagation: what `jaxdrop.moments` is made of."""

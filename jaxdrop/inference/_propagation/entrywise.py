@@ -1,0 +1,231 @@
+"""Functions of one entry of each operand."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from jaxdrop.inference._propagation import gaussian
+from jaxdrop.inference._propagation.equations import (
+    COMPARISONS,
+    KINKED,
+    LINEAR_ENTRYWISE,
+    apply,
+    float_dtype,
+    is_constant,
+)
+from jaxdrop.inference._propagation.gaussian import Stats
+from jaxdrop.inference._propagation.random import (
+    Random,
+    Root,
+    Value,
+    as_float,
+    ascending,
+    at,
+    chance,
+    innovate,
+    mixture,
+    normal,
+    probability,
+    stats,
+)
+
+
+def result(moments: Stats, out: Any) -> Random:
+    """An array of the type `out` with these moments; for decisions, the mean is their probability."""
+    mean, variance = (jnp.broadcast_to(y, out.shape) for y in moments)
+    return chance(mean) if out.dtype == bool else normal(Stats(mean, variance))
+
+
+def stats_as(value: Value, aval: Any) -> Stats:
+    """Mean and variance in the precision for `aval`."""
+    return Stats(*(y.astype(float_dtype(aval)) for y in stats(value)))
+
+
+def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
+    """Applies an entrywise equation; returns None where there is no rule."""
+    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    randoms = [value for value in values if isinstance(value, Random)]
+    if any(value.root is not randoms[0].root for value in randoms):
+        return _of_several(eqn, values)
+    if name in ("eq", "ne") and values[0] is values[1]:  # a test for NaN
+        return jnp.full(out.shape, name == "eq")
+    if name == "convert_element_type" and _is_float(eqn.invars[0].aval) and not _is_float(out):
+        return None
+    if name in ("log", "sqrt", "rsqrt") and values[0].degree == 1 and randoms[0].root.parts:
+        randoms = values = [_positive(values[0])]
+    avals = [v.aval for v in eqn.invars]
+
+    def function(z: jax.Array, memo: dict) -> jax.Array:
+        operands = [_operand(at(value, z, memo), aval) for value, aval in zip(values, avals, strict=True)]
+        if name == "convert_element_type":
+            return _operand(operands[0], out)
+        return apply(eqn, *operands)[0]
+
+    breaks = {key: place for value in randoms for key, place in value.breaks.items()}
+    degree = _degree(name, values)
+    if degree == 1 and name in COMPARISONS | KINKED | {"sign"}:
+        for a, b, key in _kinks(name, values):
+            if key not in breaks:
+                places = _crossings(functools.partial(_difference, a, b), randoms[0].root, list(breaks.values()))
+                breaks |= {key if i == 0 else object(): place for i, place in enumerate(places)}
+        degree = 1 if name in KINKED else 0
+    rectifies = None
+    if name == "max":
+        rectifies = next(((a, b) for a, b in (values, values[::-1]) if isinstance(a, Random) and not np.ndim(b)), None)
+    return Random(randoms[0].root, function, out.shape, degree, breaks, rectifies)
+
+
+def _positive(value: Random) -> Random:
+    """Takes a variance, say, for log-normal rather than normal: near zero, and below, its root or logarithm explodes."""
+    mean, variance = stats(value)
+    spread = jnp.log1p(variance / jnp.square(mean))
+    logarithm = normal(Stats(jnp.log(mean) - spread / 2, spread))
+    return Random(logarithm.root, lambda z, memo: jnp.exp(z), value.shape, None)
+
+
+def _is_float(aval: Any) -> bool:
+    return jnp.issubdtype(aval.dtype, jnp.inexact)
+
+
+def _operand(value: jax.Array, aval: Any) -> jax.Array:
+    return jnp.asarray(value).astype(bool if aval.dtype == bool else float_dtype(aval))
+
+
+def _degree(name: str, values: list[Value]) -> int | None:
+    """The degree of a function between its breaks, those that it adds included, or None."""
+    degrees = [value.degree if isinstance(value, Random) else 0 for value in values]
+    if all(d == 0 for d in degrees) or any(isinstance(value, Random) and value.root.discrete for value in values):
+        return 0
+    linear = name in LINEAR_ENTRYWISE | COMPARISONS | KINKED | {"sign", "select_n"}
+    if name == "mul" or (name == "div" and degrees[1] == 0):
+        linear = sum(d == 1 for d in degrees) == 1
+    return 1 if linear and None not in degrees else None
+
+
+def _kinks(name: str, values: list[Value]) -> list[tuple[Value, Value, Any]]:
+    """Pairs of values such that a function has a kink where they are equal, and a name for the pair."""
+    pairs = [(values[0], values[-1])]
+    if name in ("abs", "sign"):
+        pairs = [(values[0], np.float32(0))]
+    elif name == "clamp":
+        pairs = [(values[1], values[0]), (values[1], values[2])]
+
+    def label(value: Value) -> Any:
+        if isinstance(value, Random):
+            return value
+        return float(value) if is_constant(value) and not np.ndim(value) else object()
+
+    return [(a, b, (label(a), label(b))) for a, b in pairs]
+
+
+def _difference(a: Value, b: Value, z: jax.Array) -> jax.Array:
+    memo: dict = {}
+    return as_float(at(a, z, memo)) - as_float(at(b, z, memo))
+
+
+def _crossings(difference: gaussian.Function, root: Root, breaks: list[jax.Array]) -> list[jax.Array]:
+    """Where a function that is linear between breaks is zero: one place in each interval."""
+    breaks = ascending(breaks)
+    if root.parts:  # the outermost intervals have no end
+        edges = [breaks[0] - 2, *breaks, breaks[-1] + 2] if breaks else [root.parts[0].mean] * 2
+    else:
+        edges = [root.zeros, *breaks, root.zeros + 1]
+    last, places = len(edges) - 2, []
+    for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        inside = (low + high) / 2
+        value, slope = gaussian.tangent(difference, inside)
+        place = jnp.where(slope == 0, inside, inside - value / jnp.where(slope == 0, 1, slope))
+        place = place if root.parts and i == 0 else jnp.maximum(place, low)
+        places.append(place if root.parts and i == last else jnp.minimum(place, high))
+    return places
+
+
+def _of_several(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
+    """Functions of arrays that are independent, or taken to be."""
+    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    if name == "select_n":
+        which, *cases = values
+        if isinstance(which, Random):
+            return mixture(probability(which), cases[1], cases[0], out) if len(cases) == 2 else None
+        means, variances = zip(*(stats_as(case, out) for case in cases), strict=True)
+        return result(Stats(apply(eqn, which, *means)[0], apply(eqn, which, *variances)[0]), out)
+    if len(values) != 2:
+        return None
+    if name == "div":
+        values = [values[0], _reciprocal(values[1])]
+    a, b = (stats_as(value, eqn.invars[0].aval) for value in values)
+    match name:
+        case "add" | "add_any" | "sub":
+            return result(Stats(apply(eqn, a.mean, b.mean)[0], a.variance + b.variance), out)
+        case "mul" | "div":
+            linear = a.variance * jnp.square(b.mean) + jnp.square(a.mean) * b.variance
+            product = Stats(a.mean * b.mean, linear + a.variance * b.variance)
+            return result(innovate(product, lambda: linear), out)
+        case "max":
+            return result(maximum(a, b), out)
+        case "min":
+            return result(negative(maximum(negative(a), negative(b))), out)
+        case "gt" | "ge":
+            return result(Stats(gaussian.exceeds(a, b), jnp.zeros(())), out)
+        case "lt" | "le":
+            return result(Stats(gaussian.exceeds(b, a), jnp.zeros(())), out)
+    return None
+
+
+def _reciprocal(value: Random) -> Random:
+    def function(z: jax.Array, memo: dict) -> jax.Array:
+        return 1 / as_float(at(value, z, memo))
+
+    return Random(value.root, function, value.shape, 0 if value.degree == 0 else None, value.breaks)
+
+
+def negative(x: Stats) -> Stats:
+    return Stats(-x.mean, x.variance)
+
+
+def maximum(a: Stats, b: Stats) -> Stats:
+    """`gaussian.maximum`, of which the linear part is noted."""
+
+    def explained() -> jax.Array:
+        of_a = gaussian.tangent(lambda mean: gaussian.maximum(a._replace(mean=mean), b).mean, a.mean)[1]
+        of_b = gaussian.tangent(lambda mean: gaussian.maximum(a, b._replace(mean=mean)).mean, b.mean)[1]
+        return jnp.square(of_a) * a.variance + jnp.square(of_b) * b.variance
+
+    return innovate(gaussian.maximum(a, b), explained)
+
+
+def decide(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
+    """Applies `and`, `or` and `not` to decisions; returns None for integers, and where there is no rule."""
+    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    if out.dtype != bool:
+        return None
+    randoms = [value for value in values if isinstance(value, Random)]
+    if name == "and" and len(randoms) == 2:
+        return _both(eqn, randoms)
+    if all(value.root is randoms[0].root for value in randoms):
+        return entrywise(eqn, values)
+    p, q = map(probability, values)
+    return chance(jnp.broadcast_to(p + q - p * q, out.shape)) if name == "or" else None
+
+
+def _both(eqn: core.JaxprEqn, values: list[Random]) -> Random:
+    """Whether both of two decisions are True: conjunctions themselves, maybe, that have roots in common."""
+    factors: list[Random] = []
+    for new in (factor for value in values for factor in value.factors or (value,)):
+        same = next((i for i, old in enumerate(factors) if old.root is new.root), None)
+        if same is None:
+            factors.append(new)
+        else:
+            both: Any = entrywise(eqn, [factors[same], new])
+            factors[same] = both
+    if len(factors) == 1:
+        return factors[0]
+    shape = eqn.outvars[0].aval.shape
+    conjunction = chance(jnp.broadcast_to(math.prod(map(probability, factors), start=jnp.ones(())), shape))
+    conjunction.factors = tuple(factors)
+    return conjunction

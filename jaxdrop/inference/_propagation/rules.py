@@ -1,0 +1,148 @@
+"""What the primitives of a program do to random arrays."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core
+
+from jaxdrop.inference._propagation import gaussian
+from jaxdrop.inference._propagation.entrywise import decide, entrywise, maximum, negative, result, stats_as
+from jaxdrop.inference._propagation.equations import DECISIONS, ENTRYWISE, PRODUCTS, SUMS, apply
+from jaxdrop.inference._propagation.gaussian import Stats
+from jaxdrop.inference._propagation.random import (
+    Random,
+    Value,
+    as_float,
+    chance,
+    innovate,
+    normal,
+    probability,
+    stats,
+)
+from jaxdrop.inference._propagation.softmaxes import Softmax
+from jaxdrop.inference._propagation.uniform import Uniform, as_random, on_uniform
+
+# Operands that hold entries, rather than places, where that is not the first alone.
+_HOLDERS = {"pad": (0, 1), "dynamic_update_slice": (0, 1), "scatter": (0, 2), "scatter-add": (0, 2)}
+
+
+def evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
+    """Applies an equation to values of which some are random; returns None where there is no rule."""
+    name = eqn.primitive.name
+    if name == "optimization_barrier":
+        return values
+    if any(isinstance(value, Uniform) for value in values):
+        uniform = on_uniform(eqn, values)
+        if uniform is not None:
+            return [uniform]
+    values = [as_random(value) for value in values]
+    if name in SUMS:
+        return _sums(eqn, values)
+    if name in ENTRYWISE:
+        done = entrywise(eqn, values)
+    elif name in DECISIONS:
+        done = decide(eqn, values)
+    elif name in PRODUCTS:
+        done = _products(eqn, values)
+    else:
+        done = _reduction(eqn, values[0])
+    return None if done is None else [done]
+
+
+def _sums(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
+    """Sums of independent entries, and moves of entries."""
+    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    holders = range(len(values)) if name == "concatenate" else _HOLDERS.get(name, (0,))
+    if any(isinstance(value, Random) and i not in holders for i, value in enumerate(values)):
+        return None
+    held = [stats_as(value, out) if i in holders else Stats(value, value) for i, value in enumerate(values)]
+    means, variances = (apply(eqn, *operands) for operands in zip(*held, strict=True))
+    return [result(Stats(*each), v.aval) for *each, v in zip(means, variances, eqn.outvars, strict=True)]
+
+
+def _products(eqn: core.JaxprEqn, values: list[Value]) -> Value:
+    """Sums of products of independent entries: dense layers, convolutions, attention."""
+    out = eqn.outvars[0].aval
+    product = functools.partial(apply, eqn, preferred_element_type=None)
+    a, b = (stats_as(value, out) for value in values)
+    (mean,), linear = product(a.mean, b.mean), jnp.zeros((), a.mean.dtype)
+    if isinstance(values[0], Random):
+        linear += product(a.variance, jnp.square(b.mean))[0]
+    if isinstance(values[1], Random):
+        linear += product(jnp.square(a.mean), b.variance)[0]
+    if not all(isinstance(value, Random) for value in values):
+        return result(Stats(mean, linear), out)
+    moments = Stats(mean, linear + product(a.variance, b.variance)[0])
+    return result(innovate(moments, lambda: linear), out)
+
+
+def _reduction(eqn: core.JaxprEqn, value: Value) -> Random | None:
+    """The largest or smallest entry along axes or in windows; of decisions, whether some or all are True."""
+    name = eqn.primitive.name
+    if name == "reduce_window":  # with a function of its own
+        name = "reduce_" + "_".join(inner.primitive.name for inner in eqn.params["jaxpr"].eqns)
+    decisions = eqn.outvars[0].aval.dtype == bool
+    match name.replace("window_", ""):
+        case "reduce_or" | "reduce_max" if decisions:
+            return chance(1 - jnp.prod(_entries(eqn, 1 - probability(value), 1), -1))
+        case "reduce_and" | "reduce_min" if decisions:
+            return chance(jnp.prod(_entries(eqn, probability(value), 1), -1))
+        case "reduce_max":
+            return _largest(eqn, value)
+        case "reduce_min":
+            return normal(negative(_largest_of(eqn, negative(stats(value)))))
+    return None
+
+
+def _largest(eqn: core.JaxprEqn, value: Random) -> Random:
+    if value.rectifies is None or value.rectifies[0].rectifies is not None:
+        return normal(_largest_of(eqn, stats(value)))
+    # The same as the largest of the numbers before they were rectified, which are closer to normal, rectified.
+    before, floor = value.rectifies
+    root, floor = normal(_largest_of(eqn, stats(before))).root, as_float(floor)
+    place = jnp.broadcast_to(floor, root.zeros.shape)
+    return Random(root, lambda z, memo: jnp.maximum(z, floor), place.shape, 1, {object(): place})
+
+
+def _largest_of(eqn: core.JaxprEqn, x: Stats) -> Stats:
+    """Adds entry after entry, each maximum taken for normal, which is more accurate than to pair them."""
+    mean, variance = _entries(eqn, x.mean, -jnp.inf), _entries(eqn, x.variance, 0)
+    return functools.reduce(maximum, (Stats(mean[..., i], variance[..., i]) for i in range(mean.shape[-1])))
+
+
+def _entries(eqn: core.JaxprEqn, x: jax.Array, padding: float) -> jax.Array:
+    """Puts what an equation reduces, along axes or in windows, along a last axis."""
+    shape = eqn.outvars[0].aval.shape
+    if "axes" in eqn.params:
+        axes = eqn.params["axes"]
+        return jnp.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, -1)
+    window, strides, dilation = (eqn.params[f"window_{name}"] for name in ("dimensions", "strides", "dilation"))
+    edges = zip(eqn.params["padding"], eqn.params["base_dilation"], strict=True)
+    x = lax.pad(x, jnp.asarray(padding, x.dtype), [(*low_high, step - 1) for low_high, step in edges])
+    entries = []
+    for place in np.ndindex(*window):
+        start = [p * step for p, step in zip(place, dilation, strict=True)]
+        stop = [first + (size - 1) * stride + 1 for first, size, stride in zip(start, shape, strides, strict=True)]
+        entries.append(lax.slice(x, start, stop, strides))
+    return jnp.stack(entries, -1)
+
+
+def softmax(x: Value, softmax: Softmax) -> Value:
+    """A softmax of independent logits, its logarithm, or the logarithm of its denominator."""
+    axis, kind = softmax.axis, softmax.kind
+    if not isinstance(x, Random):
+        return getattr(jax.nn, kind)(x, axis)
+    logits = stats(x)
+
+    def explained() -> jax.Array:  # by the slopes at the mean
+        p = jax.nn.softmax(logits.mean, axis)
+        of_sum = jnp.sum(jnp.square(p) * logits.variance, axis, keepdims=kind != "logsumexp")
+        if kind == "logsumexp":
+            return of_sum
+        of_logarithm = of_sum + (1 - 2 * p) * logits.variance
+        return of_logarithm if kind == "log_softmax" else jnp.square(p) * of_logarithm
+
+    return normal(innovate(getattr(gaussian, kind)(logits, axis), explained))
