@@ -32,8 +32,8 @@ _PARITY = np.uint32(0x1BD11BDA)
 _DOMAIN = (0x6A617864, 0x726F7000)
 
 
-# Keys that are never drawn from: their type alone says, all the way through a traced program, that what would be drawn is
-# to be named by jax.random's own primitive rather than computed, for `jaxdrop.moments` to find it.
+# Keys that nothing is drawn from. For `jaxdrop.moments`, they mark a traced program: their type, which is part of what
+# jax.jit compares, makes the functions below bind jax.random's primitive in place of the generator written out.
 SYMBOLIC = define_prng_impl(
     key_shape=(2,),
     seed=lambda seed: jnp.zeros(2, jnp.uint32),
@@ -227,7 +227,8 @@ def draw_blocks(key: jax.Array, shape: tuple[int, ...], column: jax.typing.Array
     if math.prod(shape) > 2**32:
         raise ValueError(f"shape must have at most 2**32 elements, got {shape}.")
     if _is_symbolic(key):
-        return tuple(jax.random.bits(key, shape) for key in jax.random.split(key))
+        first, second = jax.random.split(key)
+        return jax.random.bits(first, shape), jax.random.bits(second, shape)
     column = jnp.broadcast_to(jnp.asarray(column, jnp.uint32), shape)
     return threefry2x32(*_key_words(key), _rows(shape, -1), column)
 

@@ -1,6 +1,7 @@
 """Functions of one entry of each operand."""
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -16,7 +17,9 @@ from jaxdrop.inference._propagation.equations import (
     LINEAR_ENTRYWISE,
     apply,
     float_dtype,
+    in_types,
     is_constant,
+    out_type,
 )
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
@@ -48,17 +51,17 @@ def stats_as(value: Value, aval: Any) -> Stats:
 
 def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     """Applies an entrywise equation; returns None where there is no rule."""
-    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    name, out = eqn.primitive.name, out_type(eqn)
     randoms = [value for value in values if isinstance(value, Random)]
     if any(value.root is not randoms[0].root for value in randoms):
         return _of_several(eqn, values)
     if name in ("eq", "ne") and values[0] is values[1]:  # a test for NaN
         return jnp.full(out.shape, name == "eq")
-    if name == "convert_element_type" and _is_float(eqn.invars[0].aval) and not _is_float(out):
+    if name == "convert_element_type" and _is_float(in_types(eqn)[0]) and not _is_float(out):
         return None
     if name in ("log", "sqrt", "rsqrt") and values[0].degree == 1 and randoms[0].root.parts:
         randoms = values = [_positive(values[0])]
-    avals = [v.aval for v in eqn.invars]
+    avals = in_types(eqn)
 
     def function(z: jax.Array, memo: dict) -> jax.Array:
         operands = [_operand(at(value, z, memo), aval) for value, aval in zip(values, avals, strict=True)]
@@ -81,7 +84,7 @@ def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
 
 
 def _positive(value: Random) -> Random:
-    """Takes a variance, say, for log-normal rather than normal: near zero, and below, its root or logarithm explodes."""
+    """Takes what has a logarithm or a square root, a variance say, for log-normal: a normal one may be below zero."""
     mean, variance = stats(value)
     spread = jnp.log1p(variance / jnp.square(mean))
     logarithm = normal(Stats(jnp.log(mean) - spread / 2, spread))
@@ -136,7 +139,7 @@ def _crossings(difference: gaussian.Function, root: Root, breaks: list[jax.Array
     else:
         edges = [root.zeros, *breaks, root.zeros + 1]
     last, places = len(edges) - 2, []
-    for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (low, high) in enumerate(itertools.pairwise(edges)):
         inside = (low + high) / 2
         value, slope = gaussian.tangent(difference, inside)
         place = jnp.where(slope == 0, inside, inside - value / jnp.where(slope == 0, 1, slope))
@@ -147,7 +150,7 @@ def _crossings(difference: gaussian.Function, root: Root, breaks: list[jax.Array
 
 def _of_several(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     """Functions of arrays that are independent, or taken to be."""
-    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    name, out = eqn.primitive.name, out_type(eqn)
     if name == "select_n":
         which, *cases = values
         if isinstance(which, Random):
@@ -158,7 +161,7 @@ def _of_several(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
         return None
     if name == "div":
         values = [values[0], _reciprocal(values[1])]
-    a, b = (stats_as(value, eqn.invars[0].aval) for value in values)
+    a, b = (stats_as(value, in_types(eqn)[0]) for value in values)
     match name:
         case "add" | "add_any" | "sub":
             return result(Stats(apply(eqn, a.mean, b.mean)[0], a.variance + b.variance), out)
@@ -201,7 +204,7 @@ def maximum(a: Stats, b: Stats) -> Stats:
 
 def decide(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     """Applies `and`, `or` and `not` to decisions; returns None for integers, and where there is no rule."""
-    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    name, out = eqn.primitive.name, out_type(eqn)
     if out.dtype != bool:
         return None
     randoms = [value for value in values if isinstance(value, Random)]
@@ -225,7 +228,7 @@ def _both(eqn: core.JaxprEqn, values: list[Random]) -> Random:
             factors[same] = both
     if len(factors) == 1:
         return factors[0]
-    shape = eqn.outvars[0].aval.shape
+    shape = out_type(eqn).shape
     conjunction = chance(jnp.broadcast_to(math.prod(map(probability, factors), start=jnp.ones(())), shape))
     conjunction.factors = tuple(factors)
     return conjunction

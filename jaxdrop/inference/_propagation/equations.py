@@ -5,27 +5,40 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 
 from jaxdrop import _masks
 
-COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
+COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
 # Functions of one entry of each operand.
-LINEAR_ENTRYWISE = frozenset("add add_any sub neg convert_element_type copy copy_p stop_gradient".split())
-KINKED = frozenset({"max", "min", "abs", "clamp"})
-SMOOTH = frozenset(
-    "integer_pow pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p logistic tanh sin cos tan asin acos atan sinh cosh"
-    " asinh acosh atanh erf erfc erf_inv lgamma digamma".split()
-)
+LINEAR_ENTRYWISE = {"add", "add_any", "sub", "neg", "convert_element_type", "copy", "copy_p", "stop_gradient"}
+KINKED = {"max", "min", "abs", "clamp"}
+SMOOTH = {"integer_pow", "pow", "square", "sqrt", "rsqrt", "cbrt", "exp", "exp2", "expm1", "log", "log1p", "logistic"}
+SMOOTH |= {"sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"}
+SMOOTH |= {"erf", "erfc", "erf_inv", "lgamma", "digamma"}
 ENTRYWISE = COMPARISONS | LINEAR_ENTRYWISE | KINKED | SMOOTH | {"mul", "div", "select_n", "sign", "is_finite"}
-DECISIONS = frozenset({"and", "or", "not", "xor"})
+DECISIONS = {"and", "or", "not", "xor"}
 # Entries put elsewhere, and sums of entries: variances of independent entries move and add up as means do.
-MOVES = frozenset(
-    "broadcast_in_dim reshape transpose squeeze expand_dims rev slice split concatenate pad gather dynamic_slice"
-    " dynamic_update_slice scatter tile".split()
-)
+MOVES = {"broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "rev", "slice", "split", "concatenate"}
+MOVES |= {"pad", "gather", "dynamic_slice", "dynamic_update_slice", "scatter", "tile"}
 SUMS = MOVES | {"reduce_sum", "cumsum", "reduce_window_sum", "scatter-add"}
-PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
+PRODUCTS = {"dot_general", "conv_general_dilated"}
+
+
+def in_types(eqn: core.JaxprEqn) -> list[Any]:
+    """Shape and dtype of each operand."""
+    return [v.aval for v in eqn.invars]
+
+
+def out_types(eqn: core.JaxprEqn) -> list[Any]:
+    """Shape and dtype of each result."""
+    return [v.aval for v in eqn.outvars]
+
+
+def out_type(eqn: core.JaxprEqn) -> Any:
+    """Shape and dtype of the first result."""
+    return eqn.outvars[0].aval
 
 
 def apply(eqn: core.JaxprEqn, *operands: Any, **changes: Any) -> list[jax.Array]:
@@ -37,12 +50,12 @@ def apply(eqn: core.JaxprEqn, *operands: Any, **changes: Any) -> list[jax.Array]
 
 def is_constant(*values: Any) -> bool:
     """Whether values are known before tracing."""
-    return not any(isinstance(value, jax.core.Tracer) for value in values)
+    return not any(isinstance(value, Tracer) for value in values)
 
 
 def fold(eqn: core.JaxprEqn, operands: list[Any]) -> list[jax.Array]:
     """Applies an equation to arrays; small constants stay such, so that rules can tell the ends of an interval."""
-    small = all(np.size(x) < 32 for x in operands) and all(v.aval.size < 32 for v in eqn.outvars)
+    small = all(np.size(x) < 32 for x in operands) and all(out.size < 32 for out in out_types(eqn))
     if small and eqn.primitive.name in ENTRYWISE | MOVES and is_constant(*operands):
         with jax.ensure_compile_time_eval():
             return apply(eqn, *operands)

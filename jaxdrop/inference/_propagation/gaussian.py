@@ -1,5 +1,6 @@
 """Mean and variance of functions of normal variables: closed forms where there are, else quadrature."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from jax.scipy.special import ndtr, ndtri
 _NODES = np.linspace(-5.5, 5.5, 28)
 _WEIGHTS = np.exp(-np.square(_NODES) / 2) / np.exp(-np.square(_NODES) / 2).sum()
 _LEGENDRE = np.polynomial.legendre.leggauss(12)  # from one break to the next
+_NOTHING = -60.0  # the logarithm of next to nothing, to which softplus adds without losing digits
 _FAR = 8.0  # standard deviations beyond which nothing is left in float32
 
 Function = Callable[[jax.Array], jax.Array]
@@ -80,7 +82,7 @@ def of_uniform(f: Function, zeros: jax.Array, breaks: Sequence[jax.Array], degre
     edges = [zeros, *breaks, zeros + 1]
     centre = f(zeros + 0.5)
     first = second = jnp.zeros_like(centre)
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         value, slope = tangent(f, (low + high) / 2)
         value, width = value - centre, high - low
         first += value * width
@@ -99,7 +101,7 @@ def _quadrature(f: Function, centre: jax.Array, breaks: Sequence[jax.Array]) -> 
     if breaks:
         nodes, weights = map(along, _LEGENDRE)
         edges = [jnp.full_like(breaks[0], -_FAR), *breaks, jnp.full_like(breaks[0], _FAR)]
-        halves = [(high - low) / 2 for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        halves = [(high - low) / 2 for low, high in itertools.pairwise(edges)]
         places = [low + half * (1 + nodes) for low, half in zip(edges[:-1], halves, strict=True)]
         t = jnp.concatenate(places)
         weights = jnp.concatenate([half * weights for half in halves]) * _density(t)
@@ -158,8 +160,23 @@ def log_add_exp(a: Stats, b: Stats) -> Stats:
 
 def logsumexp(x: Stats, axis: int) -> Stats:
     """Mean and variance of `log(sum(exp(x)))` for independent normal variables, each partial sum taken for normal."""
-    sums = lax.associative_scan(log_add_exp, x, axis=axis)
-    return jax.tree.map(lambda y: lax.index_in_dim(y, y.shape[axis] - 1, axis, keepdims=False), sums)
+    largest = jnp.max(x.mean, axis, keepdims=True)
+    sums = _running(Stats(x.mean - largest, x.variance), axis)
+    mean, variance = (lax.index_in_dim(y, y.shape[axis] - 1, axis, keepdims=False) for y in sums)
+    return Stats(mean + jnp.squeeze(largest, axis), variance)
+
+
+def _running(x: Stats, axis: int, *, reverse: bool = False) -> Stats:
+    """The `logsumexp` of each entry and all before it, or after it: one by one, more accurate than in pairs."""
+    terms = jax.tree.map(lambda y: jnp.moveaxis(y, axis, 0), x)
+    nothing = Stats(jnp.full_like(terms.mean[0], _NOTHING), jnp.zeros_like(terms.variance[0]))
+
+    def add(total: Stats, term: Stats) -> tuple[Stats, Stats]:
+        total = log_add_exp(total, term)
+        return total, total
+
+    sums = lax.scan(add, nothing, terms, reverse=reverse)[1]
+    return jax.tree.map(lambda y: jnp.moveaxis(y, 0, axis), sums)
 
 
 def log_softmax(x: Stats, axis: int) -> Stats:
@@ -178,11 +195,10 @@ def softmax(x: Stats, axis: int, logistic: Function = jax.nn.sigmoid) -> Stats:
       axis: Along which the outputs sum to one.
       logistic: The logistic function, or its logarithm for log-softmax.
     """
-    # exp(-60) counts for nothing, and 60 + softplus(-60) keeps enough digits.
-    mean = jnp.maximum(x.mean - jnp.max(x.mean, axis, keepdims=True), -60)
-    nothing = Stats(jnp.full_like(mean, -60), jnp.zeros_like(mean))
-    before = lax.associative_scan(log_add_exp, Stats(mean, x.variance), axis=axis)
-    after = lax.associative_scan(log_add_exp, Stats(mean, x.variance), axis=axis, reverse=True)
+    mean = jnp.maximum(x.mean - jnp.max(x.mean, axis, keepdims=True), _NOTHING)
+    nothing = Stats(jnp.full_like(mean, _NOTHING), jnp.zeros_like(mean))
+    terms = Stats(mean, x.variance)
+    before, after = _running(terms, axis), _running(terms, axis, reverse=True)
     others = log_add_exp(_shifted(before, nothing, axis, 1), _shifted(after, nothing, axis, -1))
     sigma = deviation(x.variance + others.variance)
     return of_normal(lambda t: logistic(mean - others.mean + sigma * t), jnp.zeros_like(mean))

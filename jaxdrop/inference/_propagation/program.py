@@ -1,6 +1,8 @@
 """Evaluating a traced program on values of which some are random."""
 
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,7 +11,7 @@ from jax import lax
 from jax.extend import core
 
 from jaxdrop.inference._propagation import rules
-from jaxdrop.inference._propagation.equations import apply, fold
+from jaxdrop.inference._propagation.equations import fold, in_types, out_types
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
     INNOVATIONS,
@@ -25,14 +27,25 @@ from jaxdrop.inference._propagation.softmaxes import Softmax, softmaxes
 from jaxdrop.inference._propagation.uniform import Uniform, as_random, draw
 
 _CALLS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat2", "custom_jvp_call", "custom_vjp_call")
-_LIBRARIES = ("/jax/", "/flax/", "/jaxdrop/", "<")
+
+
+class NoRuleError(NotImplementedError):
+    """An equation of random operands for which there is no rule, and where it is from."""
+
+    def __init__(self, primitive: str):
+        self.primitive, self.place = primitive, ""
+        super().__init__(primitive)
+
+    def __str__(self) -> str:
+        at = f", at {self.place}" if self.place else ""
+        return f"moments has no rule for the primitive {self.primitive!r} with random operands{at}"
 
 
 def evaluate(jaxpr: core.Jaxpr, consts: list[Any], args: list[Value]) -> list[Value]:
     """Evaluates a program.
 
     Raises:
-      NotImplementedError: If there is no rule for an equation with random operands.
+      NoRuleError: If there is no rule for an equation with random operands.
     """
     values: dict[core.Var, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
@@ -62,27 +75,32 @@ def _needed(jaxpr: core.Jaxpr, shortcuts: dict[core.JaxprEqn, Softmax]) -> list[
 
 
 def _evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
-    name = eqn.primitive.name
     if not any(value is KEY or isinstance(value, Random | Uniform) for value in values):
         return fold(eqn, values)
+    try:
+        outs = _apply(eqn, values)
+        if outs is None:
+            raise NoRuleError(eqn.primitive.name)
+        return outs
+    except NoRuleError as error:
+        error.place = error.place or _place(eqn)
+        raise
+
+
+def _apply(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
+    name = eqn.primitive.name
     if name in _CALLS:
         inner = eqn.params["call_jaxpr" if "call_jaxpr" in eqn.params else "jaxpr"]
         return evaluate(*((inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, [])), values)
     if name == "scan":
-        outs = _scan(eqn, values)
-    elif name == "cond":
-        outs = _cond(eqn, values)
-    elif KEY in values:
-        outs = _of_key(eqn)
-    else:
-        outs = rules.evaluate(eqn, values)
-    if outs is None:
-        raise NotImplementedError(f"moments has no rule for {name!r} of what is random{_place(eqn)}.")
-    return outs
+        return _scan(eqn, values)
+    if name == "cond":
+        return _cond(eqn, values)
+    return _of_key(eqn) if KEY in values else rules.evaluate(eqn, values)
 
 
 def _of_key(eqn: core.JaxprEqn) -> list[Value] | None:
-    outs = [v.aval for v in eqn.outvars]
+    outs = out_types(eqn)
     if eqn.primitive.name == "random_bits":
         return [draw(outs[0].shape, eqn.params["bit_width"])]
     return [KEY] * len(outs) if all(jnp.issubdtype(out.dtype, jax.dtypes.prng_key) for out in outs) else None
@@ -90,12 +108,14 @@ def _of_key(eqn: core.JaxprEqn) -> list[Value] | None:
 
 def _place(eqn: core.JaxprEqn) -> str:
     """Says which line of the user's own code an equation is from, where that is known."""
+    packages = Path(jax.__file__).parent, Path(jax.__file__).parents[1] / "flax", Path(__file__).parents[2]
     try:
-        frames = traceback.extract_tb(eqn.source_info.traceback.as_python_traceback())
-    except AttributeError:  # which jax does not promise to have
+        source: Any = eqn.source_info.traceback
+        frames = traceback.extract_tb(source.as_python_traceback())
+    except AttributeError:  # jax does not promise to have these
         return ""
-    own = [frame for frame in frames if not any(part in frame.filename for part in _LIBRARIES)]
-    return f", at {own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""
+    own = [frame for frame in frames if not any(package in Path(frame.filename).parents for package in packages)]
+    return f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""
 
 
 def _packed(value: Value) -> Any:
@@ -109,43 +129,42 @@ def _unpacked(value: Any) -> Value:
 def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     """A loop, whose state is random as soon as one turn makes it so."""
     body, length, num_consts, num_carry = (eqn.params[name] for name in ("jaxpr", "length", "num_consts", "num_carry"))
-    split = num_consts + num_carry
-    consts, packed = values[:num_consts], [_packed(value) for value in values[num_consts:]]
-    carry, xs = packed[:num_carry], packed[num_carry:]
-    if any(v.aval.dtype == bool for v, x in zip(eqn.invars[num_consts:], packed, strict=True) if isinstance(x, Stats)):
+    consts, rest = values[:num_consts], [_packed(value) for value in values[num_consts:]]
+    types = in_types(eqn)[num_consts:]
+    if any(isinstance(x, Stats) and aval.dtype == bool for x, aval in zip(rest, types, strict=True)):
         return None
-    keys = {i for i, x in enumerate(packed) if x is KEY}
-    del split
+    keys = {i for i, x in enumerate(rest) if x is KEY}
+    rest = [None if x is KEY else x for x in rest]  # the loop holds arrays only
+    carry, xs = rest[:num_carry], rest[num_carry:]
 
     def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], list[Any]]:
         args = [KEY if i in keys else _unpacked(x) for i, x in enumerate([*carry, *xs])]
         outs = [_packed(out) for out in evaluate(body.jaxpr, body.consts, [*consts, *args])]
-        outs = [None if i in keys else out for i, out in enumerate(outs[:num_carry])] + outs[num_carry:]
-        return outs[:num_carry], outs[num_carry:]
+        return [None if i in keys else out for i, out in enumerate(outs[:num_carry])], outs[num_carry:]
 
-    carry = [None if x is KEY else x for x in carry]
-    xs = [None if x is KEY else x for x in xs]
     if INNOVATIONS.get() is not None:  # which a compiled loop could not write down
         carry, ys = _unrolled(step, carry, xs, length, eqn.params["reverse"])
     else:
         for _ in range(num_carry):
-            carry = _as_random_as(carry, jax.eval_shape(step, carry, jax.tree.map(lambda x: x[0], xs))[0])
-        options = {name: eqn.params[name] for name in ("length", "reverse", "unroll")}
-        carry, ys = lax.scan(lambda c, x: _fitted(c, *step(c, x)), carry, xs, **options)
-    outs = [*(KEY if i in keys else _unpacked(x) for i, x in enumerate(carry)), *map(_unpacked, ys)]
-    return outs
+            carry = _as_random_as(jax.eval_shape(step, carry, jax.tree.map(lambda x: x[0], xs))[0], carry)
+
+        def turn(before: list[Any], xs: list[Any]) -> tuple[list[Any], list[Any]]:
+            after, ys = step(before, xs)
+            return _as_random_as(before, after), ys
+
+        carry, ys = lax.scan(turn, carry, xs, length=length, reverse=eqn.params["reverse"], unroll=eqn.params["unroll"])
+    return [*(KEY if i in keys else _unpacked(x) for i, x in enumerate(carry)), *map(_unpacked, ys)]
 
 
-def _as_random_as(carry: list[Any], after: list[Any]) -> list[Any]:
-    """Makes what is random after a turn random before it, too."""
-    return [stats(x) if isinstance(y, Stats) and not isinstance(x, Stats) else x for x, y in zip(carry, after, strict=True)]
+def _as_random_as(pattern: list[Any], values: list[Any]) -> list[Any]:
+    """Makes those values random that others are."""
+    pairs = zip(values, pattern, strict=True)
+    return [stats(x) if isinstance(y, Stats) and not isinstance(x, Stats) else x for x, y in pairs]
 
 
-def _fitted(before: list[Any], carry: list[Any], ys: list[Any]) -> tuple[list[Any], list[Any]]:
-    return _as_random_as(carry, before), ys
-
-
-def _unrolled(step: Any, carry: list[Any], xs: list[Any], length: int, reverse: bool) -> tuple[list[Any], list[Any]]:
+def _unrolled(
+    step: Callable[..., tuple[list[Any], list[Any]]], carry: list[Any], xs: list[Any], length: int, reverse: bool
+) -> tuple[list[Any], list[Any]]:
     turns = []
     for i in reversed(range(length)) if reverse else range(length):
         carry, ys = step(carry, jax.tree.map(lambda x, i=i: x[i], xs))
@@ -154,21 +173,21 @@ def _unrolled(step: Any, carry: list[Any], xs: list[Any], length: int, reverse: 
 
 
 def _stacked(ys: tuple[Any, ...]) -> Any:
-    if any(isinstance(y, Stats) for y in ys):
-        ys = tuple(y if isinstance(y, Stats) else stats(y) for y in ys)
-    return jax.tree.map(lambda *y: jnp.stack(y), *ys)
+    pattern = [next((y for y in ys if isinstance(y, Stats)), None)] * len(ys)
+    return jax.tree.map(lambda *y: jnp.stack(y), *_as_random_as(pattern, list(ys)))
 
 
 def _cond(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     """A choice of branches, or their mixture where the choice is random."""
     index, *rest = values
-    branches, outs = eqn.params["branches"], [v.aval for v in eqn.outvars]
+    branches, outs = eqn.params["branches"], out_types(eqn)
     if isinstance(index, Random):
         if len(branches) != 2:
             return None
         no, yes = ([as_random(v) for v in evaluate(branch.jaxpr, branch.consts, rest)] for branch in branches)
         weight = probability(index)
-        return [mixture(jnp.broadcast_to(weight, out.shape), y, n, out) for y, n, out in zip(yes, no, outs, strict=True)]
+        cases = zip(yes, no, outs, strict=True)
+        return [mixture(jnp.broadcast_to(weight, out.shape), y, n, out) for y, n, out in cases]
     if INNOVATIONS.get() is not None or any(out.dtype == bool for out in outs):
         return None
 

@@ -146,10 +146,14 @@ def _stats(value: Random, parts: Sequence[Part]) -> Stats:
     if len(moments) == 1:
         return moments[0]
     weights = [as_float(part.weight) for part in parts]
-    # Not 0 * infinity where an alternative that never happens is infinite.
-    mean = sum(jnp.where(w > 0, w * part.mean, 0) for w, part in zip(weights, moments, strict=True))
-    spread = [part.variance + jnp.square(part.mean - mean) for part in moments]
-    return Stats(mean, sum(jnp.where(w > 0, w * s, 0) for w, s in zip(weights, spread, strict=True)))
+
+    def average(terms: list[jax.Array]) -> jax.Array:
+        # Not 0 * infinity where an alternative that never happens is infinite.
+        terms = [jnp.where(w > 0, w * term, 0) for w, term in zip(weights, terms, strict=True)]
+        return jnp.sum(jnp.stack(terms), 0)
+
+    mean = average([each.mean for each in moments])
+    return Stats(mean, average([each.variance + jnp.square(each.mean - mean) for each in moments]))
 
 
 def _of_part(function: gaussian.Function, part: Part, breaks: list[jax.Array], degree: int | None) -> Stats:

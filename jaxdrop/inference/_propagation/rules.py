@@ -10,7 +10,7 @@ from jax.extend import core
 
 from jaxdrop.inference._propagation import gaussian
 from jaxdrop.inference._propagation.entrywise import decide, entrywise, maximum, negative, result, stats_as
-from jaxdrop.inference._propagation.equations import DECISIONS, ENTRYWISE, PRODUCTS, SUMS, apply
+from jaxdrop.inference._propagation.equations import DECISIONS, ENTRYWISE, PRODUCTS, SUMS, apply, out_type, out_types
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
     Random,
@@ -54,18 +54,18 @@ def evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
 
 def _sums(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     """Sums of independent entries, and moves of entries."""
-    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    name, out = eqn.primitive.name, out_type(eqn)
     holders = range(len(values)) if name == "concatenate" else _HOLDERS.get(name, (0,))
     if any(isinstance(value, Random) and i not in holders for i, value in enumerate(values)):
         return None
     held = [stats_as(value, out) if i in holders else Stats(value, value) for i, value in enumerate(values)]
     means, variances = (apply(eqn, *operands) for operands in zip(*held, strict=True))
-    return [result(Stats(*each), v.aval) for *each, v in zip(means, variances, eqn.outvars, strict=True)]
+    return [result(Stats(*each), out) for *each, out in zip(means, variances, out_types(eqn), strict=True)]
 
 
 def _products(eqn: core.JaxprEqn, values: list[Value]) -> Value:
     """Sums of products of independent entries: dense layers, convolutions, attention."""
-    out = eqn.outvars[0].aval
+    out = out_type(eqn)
     product = functools.partial(apply, eqn, preferred_element_type=None)
     a, b = (stats_as(value, out) for value in values)
     (mean,), linear = product(a.mean, b.mean), jnp.zeros((), a.mean.dtype)
@@ -84,7 +84,7 @@ def _reduction(eqn: core.JaxprEqn, value: Value) -> Random | None:
     name = eqn.primitive.name
     if name == "reduce_window":  # with a function of its own
         name = "reduce_" + "_".join(inner.primitive.name for inner in eqn.params["jaxpr"].eqns)
-    decisions = eqn.outvars[0].aval.dtype == bool
+    decisions = out_type(eqn).dtype == bool
     match name.replace("window_", ""):
         case "reduce_or" | "reduce_max" if decisions:
             return chance(1 - jnp.prod(_entries(eqn, 1 - probability(value), 1), -1))
@@ -115,7 +115,7 @@ def _largest_of(eqn: core.JaxprEqn, x: Stats) -> Stats:
 
 def _entries(eqn: core.JaxprEqn, x: jax.Array, padding: float) -> jax.Array:
     """Puts what an equation reduces, along axes or in windows, along a last axis."""
-    shape = eqn.outvars[0].aval.shape
+    shape = out_type(eqn).shape
     if "axes" in eqn.params:
         axes = eqn.params["axes"]
         return jnp.moveaxis(x, axes, range(-len(axes), 0)).reshape(*shape, -1)
@@ -137,12 +137,16 @@ def softmax(x: Value, softmax: Softmax) -> Value:
         return getattr(jax.nn, kind)(x, axis)
     logits = stats(x)
 
-    def explained() -> jax.Array:  # by the slopes at the mean
-        p = jax.nn.softmax(logits.mean, axis)
-        of_sum = jnp.sum(jnp.square(p) * logits.variance, axis, keepdims=kind != "logsumexp")
-        if kind == "logsumexp":
-            return of_sum
-        of_logarithm = of_sum + (1 - 2 * p) * logits.variance
-        return of_logarithm if kind == "log_softmax" else jnp.square(p) * of_logarithm
+    def moments(mean: jax.Array) -> Stats:
+        return getattr(gaussian, kind)(logits._replace(mean=mean), axis)
 
-    return normal(innovate(getattr(gaussian, kind)(logits, axis), explained))
+    def explained() -> jax.Array:
+        def by_one(number: jax.Array) -> jax.Array:
+            one = lax.broadcasted_iota(jnp.int32, logits.mean.shape, axis) == number
+            slope = jax.jvp(lambda mean: moments(mean).mean, (logits.mean,), (one.astype(logits.mean.dtype),))[1]
+            variance = lax.dynamic_index_in_dim(logits.variance, number, axis, keepdims=kind != "logsumexp")
+            return jnp.square(slope) * variance
+
+        return jnp.sum(jax.vmap(by_one)(jnp.arange(logits.mean.shape[axis])), 0)
+
+    return normal(innovate(moments(logits.mean), explained))

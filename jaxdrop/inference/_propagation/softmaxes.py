@@ -51,21 +51,22 @@ def softmaxes(jaxpr: core.Jaxpr) -> dict[core.JaxprEqn, Softmax]:
             continue
         first, second = eqn.invars
         parts = sum_of_powers(second) if name == "div" else logarithm_of_sum(second)
-        if name == "add":
-            parts, second = (logarithm_of_sum(first), second) if parts is None else (parts, first)
+        if name == "add" and parts is None:
+            parts, second = logarithm_of_sum(first), second
+        elif name == "add":
+            second = first
         if parts is None:
             continue
         total, power = parts
         (axis,), y = total.params["axes"], power.invars[0]
         shifted = maker(y, "sub")
-        shift = None if shifted is None else shifted.invars[1]
-        fits = {"div": first is total.invars[0], "sub": first is y}
+        logits, shift = (y, None) if shifted is None else shifted.invars
         if name == "add":
             if shift is not None and _source(shift, made) is _source(second, made):
-                found[eqn] = Softmax(shifted.invars[0], axis, "logsumexp")
-        elif fits[name]:
-            cancels = shift is not None and len(shift.aval.shape) > axis and shift.aval.shape[axis] == 1
-            found[eqn] = Softmax(shifted.invars[0] if cancels else y, axis, "softmax" if name == "div" else "log_softmax")
+                found[eqn] = Softmax(logits, axis, "logsumexp")
+        elif first is (total.invars[0] if name == "div" else y):
+            cancels = shift is not None and shift.aval.shape[axis : axis + 1] == (1,)
+            found[eqn] = Softmax(logits if cancels else y, axis, "softmax" if name == "div" else "log_softmax")
     return {eqn: softmax for eqn, softmax in found.items() if isinstance(softmax.logits, core.Var)}
 
 

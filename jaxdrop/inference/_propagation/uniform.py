@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from jaxdrop.inference._propagation.equations import COMPARISONS, MOVES, apply, is_constant
+from jaxdrop.inference._propagation.equations import COMPARISONS, MOVES, apply, is_constant, out_type
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
     Random,
@@ -86,7 +86,7 @@ def as_random(value: Value) -> Value:
 
 def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     """Applies an equation of which an operand is uniform; returns None where the result has another distribution."""
-    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    name, out = eqn.primitive.name, out_type(eqn)
     number, u = next((i, value) for i, value in enumerate(values) if isinstance(value, Uniform))
     others = [value for i, value in enumerate(values) if i != number]
     if name in COMPARISONS:
@@ -154,7 +154,7 @@ def _move(eqn: core.JaxprEqn, u: Uniform, values: list[Value]) -> Value | None:
     def move(y: Any) -> Any:
         return y.reshape(()) if np.size(y) == 1 else apply(eqn, jnp.broadcast_to(y, u.shape), *values[1:])[0]
 
-    return _fresh(move(u.shift), move(u.scale), eqn.outvars[0].aval.shape, u.whole)
+    return _fresh(move(u.shift), move(u.scale), out_type(eqn).shape, u.whole)
 
 
 def _compare(u: Uniform, name: str, limit: Value, shape: tuple[int, ...]) -> Value | None:
