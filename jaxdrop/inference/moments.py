@@ -31,6 +31,62 @@ class Moments(NamedTuple):
 
 
 def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> Moments:
+    r"""Propagates mean and variance through a stochastic model in one pass, without drawing samples.
+
+    The model is traced, and its program is evaluated on distributions in place of arrays. What is random starts at the
+    noise, jaxdrop's, flax's own Dropout or any other made by `jax.random.bits`, `uniform`, `normal`, `bernoulli`, ...,
+    whose own means and variances are exact. From there on, a linear layer maps
+
+    .. math:: \mu \mapsto W^T \mu + b, \quad \sigma^2 \mapsto (W \circ W)^T \sigma^2
+
+    and a chain of functions of one array, however it is written, is integrated against a normal distribution with
+    these moments: in closed form where it is piecewise linear, as is the rectifier,
+
+    .. math:: E[\max(x, 0)] = \mu \Phi(\mu / \sigma) + \sigma \phi(\mu / \sigma), \quad
+       E[\max(x, 0)^2] = (\mu^2 + \sigma^2) \Phi(\mu / \sigma) + \mu \sigma \phi(\mu / \sigma)
+
+    and by quadrature otherwise. Approximations are:
+
+    - Inputs of a function are taken for normal, which needs sums of many terms: least true of dropout on few inputs at
+      a small rate.
+    - Different entries of an array, and different arrays, are taken for independent. The mean suffers little from that.
+      The variance does: a trained network's units are correlated as soon as two dropout layers follow one another, or a
+      mask is shared along axes, or branches meet again. With `covariance`, an output's variance is instead the sum over
+      all noise of its variance times the squared mean slope of the output, as far as it goes through linear layers and
+      mean slopes of functions; correlations are then part of it, to first order.
+    - The largest of several entries, as in max-pooling, and sums of exponentials, as in softmax, are built up entry by
+      entry, each partial result taken for normal. A root or logarithm of a random array takes it for log-normal.
+    - Each draw from a key is taken for independent of all others, even from the same key.
+
+    Args:
+      sample: Function from a key to outputs, a pytree of arrays, as for `monte_carlo`: what `jaxdrop.linen.sampler` and
+        `jaxdrop.nnx.sampler` return, or any other that can be traced. No key is needed; it is called with one that
+        nothing is drawn from.
+      covariance: Whether to follow each output back to the noise, which is the more accurate variance and gives
+        covariances too. The cost is one backward pass for each output of an example. The first axis of all outputs and
+        of all noise must be that of the examples, which do not depend on one another: not so with `share_masks`, or
+        masks of weights that examples share.
+
+    Returns:
+      `Moments`, float32, or float64 for float64 outputs. Booleans count as 0 and 1.
+
+    Raises:
+      NotImplementedError: If the model does something to a random array for which there is no rule; the message has the
+        primitive and the line.
+      ValueError: If, with `covariance`, outputs or noise have another first axis than the examples.
+      TypeError: If random arrays are complex.
+
+    Examples:
+      >>> sample = lambda key: jax.nn.relu(jaxdrop.dropout(key, jnp.ones((2, 8)), 0.5) @ jnp.ones((8, 1)) - 8)
+      >>> p = jaxdrop.moments(sample)
+      >>> p.mean[:, 0].round(3), p.variance[:, 0].round(3)  # of max(x, 0) for x with mean 0 and variance 8
+      (Array([1.128, 1.128], dtype=float32), Array([2.727, 2.727], dtype=float32))
+
+    References:
+      Wang & Manning, `Fast dropout training <https://proceedings.mlr.press/v28/wang13a.html>`_, 2013;
+      Postels et al., `Sampling-free epistemic uncertainty estimation using approximated variance propagation
+      <https://arxiv.org/abs/1908.00598>`_, 2019, whose full covariance the option replaces
+    """
     if jax.tree_util.all_leaves([sample]):
         sample = jax.tree_util.Partial(sample)
     return _run(sample, covariance)
@@ -91,6 +147,6 @@ def _covariances(
                     f" got noise of shape {variance.shape}."
                 )
             slope = slope.reshape(size, batch, -1)
-            total += jnp.einsum("ibe,jbe->bij", slope * variance.reshape(batch, -1), slope)
+            total += jnp.einsum("ibe,jbe->bij", slope * variance.reshape(1, batch, -1), slope)
         covariances.append(total)
     return covariances

@@ -101,17 +101,17 @@ def _quadrature(f: Function, centre: jax.Array, breaks: Sequence[jax.Array]) -> 
     if breaks:
         nodes, weights = map(along, _LEGENDRE)
         edges = [jnp.full_like(breaks[0], -_FAR), *breaks, jnp.full_like(breaks[0], _FAR)]
-        halves = [(high - low) / 2 for low, high in itertools.pairwise(edges)]
-        places = [low + half * (1 + nodes) for low, half in zip(edges[:-1], halves, strict=True)]
+        halves = [(high - low)[None] / 2 for low, high in itertools.pairwise(edges)]
+        places = [low[None] + half * (1 + nodes) for low, half in zip(edges[:-1], halves, strict=True)]
         t = jnp.concatenate(places)
         weights = jnp.concatenate([half * weights for half in halves]) * _density(t)
     else:
         t, weights = jnp.broadcast_to(along(_NODES), (len(_NODES), *centre.shape)), along(_WEIGHTS)
-    values = jax.vmap(f)(t) - centre
+    values = jax.vmap(f)(t) - centre[None]
     # A variance, say, is taken for normal, but has no logarithm below 0: leave out where the function is not defined.
     defined = jnp.isfinite(values)
     weights, values = jnp.where(defined, weights, 0), jnp.where(defined, values, 0)
-    weights = weights / jnp.sum(weights, 0)
+    weights = weights / jnp.sum(weights, 0, keepdims=True)
     first, second = jnp.sum(weights * values, 0), jnp.sum(weights * values * values, 0)
     return Stats(centre + first, jnp.maximum(second - first * first, 0))
 

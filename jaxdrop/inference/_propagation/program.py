@@ -96,7 +96,7 @@ def _apply(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
         return _scan(eqn, values)
     if name == "cond":
         return _cond(eqn, values)
-    return _of_key(eqn) if KEY in values else rules.evaluate(eqn, values)
+    return _of_key(eqn) if any(value is KEY for value in values) else rules.evaluate(eqn, values)
 
 
 def _of_key(eqn: core.JaxprEqn) -> list[Value] | None:
@@ -128,7 +128,14 @@ def _unpacked(value: Any) -> Value:
 
 def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     """A loop, whose state is random as soon as one turn makes it so."""
-    body, length, num_consts, num_carry = (eqn.params[name] for name in ("jaxpr", "length", "num_consts", "num_carry"))
+    body, length = eqn.params["jaxpr"], eqn.params["length"]
+    # jax's versions differ in how they say which is which, but only what is looped over has an axis more outside.
+    num_xs = sum(outer.aval.ndim > inner.aval.ndim for outer, inner in zip(eqn.invars, body.jaxpr.invars, strict=True))
+    num_ys = sum(
+        outer.aval.ndim > inner.aval.ndim for outer, inner in zip(eqn.outvars, body.jaxpr.outvars, strict=True)
+    )
+    num_carry = len(eqn.outvars) - num_ys
+    num_consts = len(eqn.invars) - num_carry - num_xs
     consts, rest = values[:num_consts], [_packed(value) for value in values[num_consts:]]
     types = in_types(eqn)[num_consts:]
     if any(isinstance(x, Stats) and aval.dtype == bool for x, aval in zip(rest, types, strict=True)):
