@@ -204,6 +204,16 @@ def test_linear_networks_have_exact_covariances():
     np.testing.assert_allclose(p.variance, np.diagonal(p.covariance, axis1=1, axis2=2))
 
 
+def test_products_of_random_arrays_have_exact_covariances():
+    def sample(key):
+        weights = 1 + jax.random.normal(key, (4, 8, 3))
+        return jnp.einsum("bi,bio->bo", jaxdrop.dropout(jax.random.fold_in(key, 1), X, 0.4), weights)
+
+    p = jaxdrop.moments(sample, covariance=True)
+    drawn = np.asarray(samples(sample), np.float64) - np.asarray(p.mean)
+    assert_mean(np.einsum("sbi,sbj->sbij", drawn, drawn), p.covariance)
+
+
 PROGRAMS = {
     "product": lambda key: noisy(key) * noisy(jax.random.fold_in(key, 1)),
     "quotient": lambda key: noisy(key) / jax.random.uniform(jax.random.fold_in(key, 1), MEAN.shape, minval=1, maxval=3),
@@ -258,6 +268,18 @@ def test_softmax(function, covariance):
     deviation = drawn.std(0)
     np.testing.assert_allclose(p.mean, drawn.mean(0), atol=0.03 * deviation.max())
     np.testing.assert_allclose(np.sqrt(p.variance), deviation, atol=0.06 * deviation.max())
+
+
+@pytest.mark.parametrize("function", [jnp.log, jnp.sqrt, lax.rsqrt])
+def test_a_variance_is_taken_for_log_normal(function):
+    """A normal one would be below zero, or next to it, with a chance that counts."""
+
+    def sample(key):
+        return function(jnp.mean(jnp.square(X + jax.random.normal(key, X.shape)), -1))
+
+    p, drawn = jaxdrop.moments(sample), samples(sample)
+    np.testing.assert_allclose(p.mean, drawn.mean(0), atol=0.1 * drawn.std(0).max())
+    np.testing.assert_allclose(np.sqrt(p.variance), drawn.std(0), rtol=0.25)
 
 
 def test_layer_normalization_with_covariance():
