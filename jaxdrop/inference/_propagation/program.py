@@ -130,10 +130,8 @@ def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     """A loop, whose state is random as soon as one turn makes it so."""
     body, length = eqn.params["jaxpr"], eqn.params["length"]
     # jax's versions differ in how they say which is which, but only what is looped over has an axis more outside.
-    num_xs = sum(outer.aval.ndim > inner.aval.ndim for outer, inner in zip(eqn.invars, body.jaxpr.invars, strict=True))
-    num_ys = sum(
-        outer.aval.ndim > inner.aval.ndim for outer, inner in zip(eqn.outvars, body.jaxpr.outvars, strict=True)
-    )
+    num_xs = _longer(in_types(eqn), body.jaxpr.invars)
+    num_ys = _longer(out_types(eqn), body.jaxpr.outvars)
     num_carry = len(eqn.outvars) - num_ys
     num_consts = len(eqn.invars) - num_carry - num_xs
     consts, rest = values[:num_consts], [_packed(value) for value in values[num_consts:]]
@@ -161,6 +159,10 @@ def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
 
         carry, ys = lax.scan(turn, carry, xs, length=length, reverse=eqn.params["reverse"], unroll=eqn.params["unroll"])
     return [*(KEY if i in keys else _unpacked(x) for i, x in enumerate(carry)), *map(_unpacked, ys)]
+
+
+def _longer(types: list[Any], inside: list[Any]) -> int:
+    return sum(outer.ndim > v.aval.ndim for outer, v in zip(types, inside, strict=True))
 
 
 def _as_random_as(pattern: list[Any], values: list[Any]) -> list[Any]:
