@@ -6,50 +6,18 @@ experiments/results unless another is given. RESULTS.md is written beside it.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.common import pictures
 from experiments.common.errors import RefusedError
+from experiments.common.reporting import provenance, reason, table
 from experiments.compare.methods import MLP_METHODS
+from experiments.concrete.picture import against_examples
+from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
 
 RESULTS = Path(__file__).parent / "results"
-
-# What we think of a difference from a paper's number, by experiment and stem of the result file.
-REASONS: dict[str, str] = {
-    "sparse_vd/lenet300": (
-        "The error is 0.07 percentage points above the paper's, within the sampling error of 10 000 examples, with "
-        "fewer weights left: kernels start from another initializer, and the noise of weights whose means are set to "
-        "zero stays on. Magnitude pruning is done at once here and retrained for 20 epochs, which is too weak a rival "
-        "at this sparsity: pruned step by step, the literature has it as good at scale."
-    ),
-    "language_model/shakespeare_half": (
-        "At one half all are worse than dropout on what is not recurrent alone, 8.137 above, and recurrent dropout is "
-        "worse than no noise at all: too much for so small a network, which still learns when training ends. That "
-        "variational dropout does not beat the naive one is not as published; see above."
-    ),
-    "language_model/shakespeare": (
-        "Every kind of noise beats none, which overfits. All recurrent methods are within two standard errors of "
-        "dropout on what is not recurrent: the published order, in which naive recurrent dropout hurts and the others "
-        "help, does not show. Its papers model words, with larger networks, at rates tuned for each method; we think "
-        "that characters in one layer need a shorter memory, so that noise on it does less harm. Rates here are the "
-        "same for all and were not tuned."
-    ),
-    "compare/mnist": (
-        "Twelve epochs are too few for noise to pay: the networks with most of it still fit the training examples "
-        "worst. Curriculum dropout, which begins without noise, and standout, which drops least, come closest to "
-        "the network without any; in likelihood all with noise are better than it. Forty epochs restore the "
-        "paper's order: see the next table. DropConnect has one mask for a batch here, where the paper has one for "
-        "each example."
-    ),
-    "compare/mnist_long": (
-        "The order is the paper's; the gaps are not. Our network without noise is better than theirs, of logistic "
-        "units: it has ReLUs, Adam and a learning rate that falls to zero. With dropout it is 0.07 percentage "
-        "points better than theirs, with constrained norms as much worse: theirs have a third hidden layer and a "
-        "million updates, ours 18 720."
-    ),
-}
 
 HEAD = """# Results
 
@@ -91,6 +59,8 @@ def write(folder: Path) -> Path:
         columns, texts = ("validation perplexity", "validation, network"), {"title": _text_title(run)}
         picture = pictures.comparison(run["metrics"], *columns, {}, label="validation perplexity", **texts)
         picture.savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "concrete").glob("*.json")):
+        against_examples(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
     target = folder.parent / "RESULTS.md"
     target.write_text(text(folder))
     return target
@@ -151,9 +121,9 @@ def _compare(path: Path, run: dict[str, Any], link: str) -> str:
         [
             f"## {_title(run)}\n",
             f"![Test error of each method]({link}{path.stem}.png)\n",
-            _table(heads[:used], (row[:used] for row in rows)),
-            f"\nMean ± standard error over {run['config']['num_seeds']} networks. {_provenance(path, run, link)}\n",
-            *_reason(path),
+            table(heads[:used], (row[:used] for row in rows)),
+            f"\nMean ± standard error over {run['config']['num_seeds']} networks. {provenance(path, run, link)}\n",
+            *reason(path),
         ]
     )
 
@@ -165,8 +135,8 @@ def _digits(path: Path, run: dict[str, Any], link: str) -> str:
     return "\n".join(
         [
             f"## MC dropout on {path.stem.replace('_', '-')}\n",
-            _table(("", *metrics), rows),
-            f"\nOne network. {_provenance(path, run, link)}\n",
+            table(("", *metrics), rows),
+            f"\nOne network. {provenance(path, run, link)}\n",
         ]
     )
 
@@ -193,10 +163,10 @@ def _language_model(path: Path, run: dict[str, Any], link: str) -> str:
         [
             f"## {_text_title(run)}\n",
             f"![Validation perplexity of each method]({link}{path.stem}.png)\n",
-            _table(("method", "validation perplexity", "test", "training"), rows),
+            table(("method", "validation perplexity", "test", "training"), rows),
             f"\nMean ± standard error over {run['config']['num_seeds']} networks, each as it was after its best epoch. "
-            f"{_provenance(path, run, link)}\n",
-            *_reason(path),
+            f"{provenance(path, run, link)}\n",
+            *reason(path),
         ]
     )
 
@@ -222,10 +192,10 @@ def _text_classification(path: Path, run: dict[str, Any], link: str) -> str:
     return "\n".join(
         [
             f"## Sentiment by a small transformer, {config['num_layers']} layers of {config['features']}\n",
-            _table(heads, rows),
+            table(heads, rows),
             f"\nMean ± standard error over {config['num_seeds']} networks, on the 1821 test sentences of SST-2. "
-            f"{_provenance(path, run, link)}\n",
-            *_reason(path),
+            f"{provenance(path, run, link)}\n",
+            *reason(path),
         ]
     )
 
@@ -246,55 +216,10 @@ def _fine_tuning(path: Path, run: dict[str, Any], link: str) -> str:
     return "\n".join(
         [
             f"## Fine-tuning on {config['labelled']} labelled sentences\n",
-            _table(heads, rows),
+            table(heads, rows),
             f"\nMean ± standard error over {config['num_seeds']} networks, on the 1821 test sentences of SST-2. "
-            f"{_provenance(path, run, link)}\n",
-            *_reason(path),
-        ]
-    )
-
-
-def _reason(path: Path) -> list[str]:
-    reason = REASONS.get(f"{path.parent.name}/{path.stem}")
-    return [f"{reason}\n"] if reason else []
-
-
-def _provenance(path: Path, run: dict[str, Any], link: str) -> str:
-    device, versions = run["device"], run["versions"]
-    return (
-        f"[{path.name}]({link}{path.name}): seed {run['seed']}, "
-        f"{run['wall_seconds'] / 60:.0f} min on {device['kind']}, jax {versions['jax']}."
-    )
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _sparse_vd(path: Path, run: dict[str, Any], link: str) -> str:
-    metrics, config = run["metrics"], run["config"]
-    rows = [
-        (
-            name,
-            f"{values['error %']:.2f}",
-            f"{values['NLL']:.3f}",
-            " - ".join(f"{value:.1f}" for key, value in values.items() if key.startswith("sparsity")),
-            f"{values['compression']:.0f}",
-        )
-        for name, values in metrics.items()
-    ]
-    source = ""
-    if (config["dataset"], config["widths"]) == ("mnist", "300-100"):
-        rows.append(("paper: dense", "1.64", "", "", "1"))
-        rows.append(("paper: sparse VD", "1.92", "", "98.9 - 97.2 - 62.0", "68"))
-        source = " The paper's numbers: Molchanov et al. 2017, table in the authors' repository; V."
-    return "\n".join(
-        [
-            f"## Sparse variational dropout: {config['widths']}, {config['dataset']}, {config['epochs']} epochs\n",
-            _table(("network", "test error, %", "NLL", "sparsity by layer, %", "compression"), rows),
-            f"\nOne network. {_provenance(path, run, link)}{source}\n",
-            *_reason(path),
+            f"{provenance(path, run, link)}\n",
+            *reason(path),
         ]
     )
 
@@ -304,7 +229,10 @@ SECTIONS = {
     "language_model": _language_model,
     "text_classification": _text_classification,
     "fine_tuning": _fine_tuning,
-    "sparse_vd": _sparse_vd,
+    "sparse_vd": sparse_vd,
+    "sbp": sbp,
+    "concrete": concrete,
+    "gradient_variance": gradient_variance,
     "digits": _digits,
 }
 

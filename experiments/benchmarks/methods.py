@@ -33,6 +33,7 @@ from experiments.benchmarks._timing import (
     timed_rows,
     write_report,
 )
+from jaxdrop import variational
 
 Method = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -58,6 +59,11 @@ METHODS: dict[str, Method] = {
     "zoneout": lambda key, x: jaxdrop.zoneout(key, x, -x, RATE),
     "drop_attention": functools.partial(jaxdrop.drop_attention, rate=RATE),
     "drop_head": functools.partial(jaxdrop.drop_head, rate=RATE),
+    "gaussian_noise": lambda key, x: variational.gaussian_noise(key, x, jnp.array(-2.0)),
+    "concrete_dropout": lambda key, x: variational.concrete_dropout(key, x, variational.logit_rate(RATE)),
+    "log_normal_noise": lambda key, x: variational.log_normal_noise(
+        key, x, variational.log_normal_factors(x.shape[-1])
+    ),
     "masksembles": lambda key, x: jaxdrop.masksembles(x, jaxdrop.masksembles_masks(x.shape[-1], 4, 2.0)),
 }
 
@@ -74,6 +80,7 @@ def layers(channels: int) -> dict[str, Method]:
         "drop_connect_dense": lambda key, x: jaxdrop.drop_connect_dense(key, x, kernel, RATE),
         "drop_connect_dense, one mask": lambda key, x: jaxdrop.drop_connect_dense(key, x, kernel, RATE, mode="batch"),
         "weight_drop": weight_drop,
+        "noisy_dense": lambda key, x: variational.noisy_dense(key, x, variational.additive_weights(kernel)),
         "layer_drop": lambda key, x: jaxdrop.layer_drop(key, lambda x: jnp.matmul(x, kernel), x, RATE),
     }
 

@@ -55,6 +55,7 @@ def fit(
     name: str = "",
     shuffle: bool = True,
     lowest: str = "",
+    save_every: int = 1,
 ) -> dict[str, Any]:
     """Minimises a loss by stochastic gradient descent, epoch by epoch.
 
@@ -78,6 +79,7 @@ def fit(
       name: Sub-folder of `workdir` for checkpoints and tensorboard's event files; for a run that trains several times.
       shuffle: Whether to take the examples in random order; else in theirs.
       lowest: Name of a metric, one value for each network.
+      save_every: Epochs between checkpoints; more than 1 where an epoch takes no longer than to write one.
 
     Returns:
       The variables after the last epoch, or for each network after the epoch when its metric `lowest` was lowest.
@@ -156,6 +158,7 @@ def fit(
                 for metric, mean in means.items():
                     writer.add_scalar(metric, mean, epoch + 1)
                 progress.set_postfix({metric: f"{mean:.3f}" for metric, mean in means.items()})
-                checkpoints.save(epoch + 1, args=ocp.args.StandardSave(state))
+                if (epoch + 1) % save_every == 0 or epoch + 1 == epochs:
+                    checkpoints.save(epoch + 1, args=ocp.args.StandardSave(state))
                 sign_of_life(workdir)
     return state.best[1] if lowest else state.variables

@@ -42,6 +42,7 @@ class SparseDense(nn.Module):
         zeros = nn.initializers.zeros_init()
         data = self.param("data", zeros, (self.num_weights,), self.param_dtype)
         indices = self.param("indices", zeros, (self.num_weights, 2), jnp.int32)
+        inputs = jnp.asarray(inputs)  # NumPy would take a sparse kernel apart, entry by entry
         kernel = sparse.BCOO((data, indices), shape=(inputs.shape[-1], self.features))
         y = (inputs.reshape(-1, inputs.shape[-1]) @ kernel).reshape(*inputs.shape[:-1], self.features)
         if not self.use_bias:

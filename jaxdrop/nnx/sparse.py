@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.experimental import sparse
 
@@ -32,6 +33,7 @@ class SparseLinear(nnx.Module):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Applies the layer to (..., in)."""
+        inputs = jnp.asarray(inputs)  # NumPy would take a sparse kernel apart, entry by entry
         kernel = sparse.BCOO((self.data[...], self.indices[...]), shape=self.shape)
         y = (inputs.reshape(-1, self.shape[0]) @ kernel).reshape(*inputs.shape[:-1], self.shape[1])
         if self.bias is None:

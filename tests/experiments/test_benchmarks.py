@@ -89,13 +89,14 @@ def test_monte_carlo_reports_every_contestant_and_writes_it(tmp_path, monkeypatc
     contestants, build = [], monte_carlo.contestants
     monkeypatch.setattr(monte_carlo, "contestants", lambda *args: contestants.extend(new := build(*args)) or new)
     path, num_samples = tmp_path / "monte_carlo.json", 1000
-    arguments = f"--sizes 3x4x5x2 --samples {num_samples} --chunks 10 --repeats 1 --out {path}"
+    arguments = f"--sizes 3x4x40x2 --samples {num_samples} --chunks 10 --repeats 1 --out {path}"
     report = monte_carlo.main(arguments.split(" "))
     assert json.loads(path.read_text())["rows"] == report["rows"]
-    ours, flax = report["rows"][:5], report["rows"][5:]
+    ours, flax = report["rows"][:6], report["rows"][6:]
     assert [row["name"].partition(" (")[0] for row in ours] == [
         "monte_carlo, chunk default",
         "monte_carlo, chunk 10",
+        "sub-networks, chunk default",
         *monte_carlo.RIVALS,
     ]
     assert [row["name"].partition(" (")[0] for row in flax] == ["monte_carlo, chunk default", *monte_carlo.RIVALS]

@@ -12,6 +12,8 @@ BOTH = {
     for case in ("small", "large", "pre-trained", "new")
     for metric, value in (("error %", 12.345), ("standard error", 0.6789), ("NLL", 0.9876))
 }
+FIT = {"RMSE": 1.2, "rate, layer 1": 0.1, "epistemic": 0.5, "aleatoric": 1.0, "RMSE, deviation": 0.3}
+DEPLOYED = {"error %": 1.234, "NLL": 0.05, "parameters": 1234, "kB": 5.6, "ms": 0.123}
 RUNS = {
     "language_model": (
         {"none": {**TRAINED, "validation, network 0": 8.4, "validation, network 1": 8.6}},
@@ -32,10 +34,48 @@ RUNS = {
         "| 0.1 | 12.35 ± 0.68 | 12.35 ± 0.68 | 0.988 | 0.988 |",
     ),
     "sparse_vd": (
-        {"dense": {"error %": 1.234, "NLL": 0.05, "compression": 67.8, "sparsity %, layer 0": 98.76}},
-        {"dataset": "mnist", "widths": "300-100", "epochs": 200},
-        "| paper: sparse VD | 1.92 |  | 98.9 - 97.2 - 62.0 | 68 |",
-        "| dense | 1.23 | 0.050 | 98.8 | 68 |",
+        {
+            "dense": {
+                "error %": 1.234,
+                "standard error": 0.056,
+                "NLL": 0.05,
+                "training error %": 0.1,
+                "compression": 67.8,
+                "sparsity %, layer 0": 98.76,
+            },
+            "deployed: compact": DEPLOYED,
+            "largest difference of logits, compact": 1.2e-6,
+        },
+        {
+            "dataset": "mnist",
+            "network": "300-100",
+            "epochs": 200,
+            "num_seeds": 3,
+            "random_labels": False,
+            "dropout_rate": 0.0,
+        },
+        "| paper: sparse VD | 1.92 |  |  | 98.9 - 97.2 - 62.0 | 68 |",
+        "| dense | 1.23 ± 0.06 | 0.050 | 0.10 | 98.8 | 68 |",
+        "| compact | 1234 | 6 | 0.12 |",
+        "Mean of 3 networks.",
+        "differ from the large one's by 1e-06 at most",
+    ),
+    "sbp": (
+        {"pruned": {**DEPLOYED, "inputs, layer 0": 245, "inputs, layer 1": 160}, "largest difference of logits": 2e-6},
+        {"dataset": "mnist", "network": "500-300", "epochs": 40},
+        "| pruned | 1.23 | 245-160 |",
+        "| paper: pruned | 1.55 | 245-160-55 |",
+        "| pruned | 1234 | 6 | 0.12 |",
+    ),
+    "concrete": (
+        {"N = 10": FIT, "N = 100": FIT},
+        {"num_seeds": 2},
+        "| N = 10 | 1.200 ± 0.300 | 0.100 | 0.500 | 1.000 |",
+    ),
+    "gradient_variance": (
+        {"local": {"first layer": 12345.0}, "single": {"first layer": 67890.0}},
+        {"dataset": "mnist", "width": 250, "num_gradients": 200},
+        "| first layer | 1.23e+04 | 6.79e+04 |",
     ),
 }
 
@@ -57,4 +97,4 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
     text = report.write(folder).read_text()
     for line in (*lines, "seed 7, 2 min on abacus, jax 1.2.3"):
         assert line in text
-    assert (folder / experiment / "one.png").exists() == (experiment == "language_model")
+    assert (folder / experiment / "one.png").exists() == (experiment in ("language_model", "concrete"))

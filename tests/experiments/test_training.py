@@ -24,7 +24,7 @@ def loss(variables, batch, key, step):
     return jnp.mean((batch + noise - variables["params"][None]) ** 2), {}
 
 
-def train(workdir, epochs=6, batch_size=8, stop_at=None, seed=0):
+def train(workdir, epochs=6, batch_size=8, stop_at=None, seed=0, save_every=1):
     calls = []
 
     def evaluate(variables):
@@ -43,6 +43,7 @@ def train(workdir, epochs=6, batch_size=8, stop_at=None, seed=0):
         batch_size=batch_size,
         workdir=workdir,
         evaluate=evaluate,
+        save_every=save_every,
     )
     return np.asarray(variables["params"]), len(calls)
 
@@ -78,6 +79,16 @@ def test_resumes_bit_for_bit_from_the_last_checkpoint(tmp_path, stop_at):
     params, num_epochs = train(tmp_path / "interrupted")
     np.testing.assert_array_equal(params, expected)
     assert num_epochs == 6 - (stop_at - 1)  # the interrupted epoch is run again, the ones before are not
+
+
+def test_may_save_less_often(tmp_path):
+    expected, _ = train(tmp_path / "uninterrupted")
+    with pytest.raises(InterruptedRunError):
+        train(tmp_path / "interrupted", stop_at=6, save_every=4)
+    params, num_epochs = train(tmp_path / "interrupted", save_every=4)
+    np.testing.assert_array_equal(params, expected)
+    assert num_epochs == 2  # the fourth epoch was saved, the last one is always
+    assert train(tmp_path / "interrupted", save_every=4)[1] == 0
 
 
 def test_resuming_purges_what_was_logged_after_the_checkpoint(tmp_path):

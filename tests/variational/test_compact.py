@@ -198,3 +198,5 @@ def test_sparse_kernels_predict_alike_and_nearly_full_ones_stay(leading, getkey)
     assert isinstance(sparse.layers[0], jaxdrop.nnx.SparseLinear)
     assert isinstance(sparse.layers[2], nnx.Linear)
     np.testing.assert_allclose(nnx.jit(lambda model, x: model(x))(sparse, x), twin(x), rtol=1e-5, atol=1e-6)
+    for predict in (sparse, lambda x: small.apply(variables, x)):
+        assert isinstance(predict(np.asarray(x)), jax.Array)

@@ -1,0 +1,1 @@
+"""Concrete dropout on a line with noise: what its rates and uncertainties do as data are added."""

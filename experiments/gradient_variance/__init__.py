@@ -1,0 +1,1 @@
+"""How noisy the gradients are when weights are sampled in one way or another."""

@@ -1,0 +1,1 @@
+"""Structured Bayesian pruning of whole units on MNIST."""

@@ -1,0 +1,55 @@
+"""LeNets, with learned noise on their weights or plain."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+import jaxdrop
+import jaxdrop.linen
+from jaxdrop import variational
+
+LENET5 = "lenet5"
+Layer = Callable[..., Any]
+
+
+def plain(network: str, *, dropout_rate: float = 0.0, train: bool = False) -> nn.Sequential:
+    """A network without learned noise, and with dropout before each dense layer but the first if there is a rate."""
+    init = {"kernel_init": nn.initializers.he_normal()}
+    drop = [jaxdrop.linen.Dropout(dropout_rate, deterministic=not train)] if dropout_rate else []
+    return _stack(network, functools.partial(nn.Dense, **init), functools.partial(nn.Conv, **init), drop)
+
+
+def noisy(
+    network: str, *, kl: variational.Divergence, threshold: float, log_sigma2: float, train: bool = False
+) -> nn.Sequential:
+    """A network for sparse variational dropout; as the authors', its means are pruned in training too."""
+    options: dict[str, Any] = {
+        "weights": functools.partial(variational.additive_weights, log_sigma2=log_sigma2),
+        "kl": kl,
+        "threshold": threshold,
+        "threshold_means": True,
+        "kernel_init": nn.initializers.he_normal(),
+        "deterministic": not train,
+    }
+    dense, conv = jaxdrop.linen.VariationalDense, jaxdrop.linen.VariationalConv
+    return _stack(network, functools.partial(dense, **options), functools.partial(conv, **options), [])
+
+
+def _stack(network: str, dense: Layer, conv: Layer, drop: Sequence[nn.Module]) -> nn.Sequential:
+    """Layers from images (batch, height, width, 1) to logits (batch, 10)."""
+    layers: list[Any] = []
+    if network == LENET5:
+        pool = functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
+        for channels in (20, 50):
+            layers += [conv(channels, (5, 5), padding="VALID"), nn.relu, pool]
+    layers.append(_flatten)
+    for width in (500,) if network == LENET5 else map(int, network.split("-")):
+        layers += [dense(width), nn.relu, *drop]
+    return nn.Sequential([*layers, dense(10)])
+
+
+def _flatten(x: jax.Array) -> jax.Array:
+    return x.reshape(len(x), -1)
