@@ -8,9 +8,9 @@ from typing import Any
 REASONS: dict[str, str] = {
     "sparse_vd/lenet300": (
         "The error is 0.12 percentage points above the paper's, about the sampling error of 10 000 examples, with "
-        "fewer weights left: kernels start from another initializer, and the noise of weights whose means are set to "
-        "zero stays on. Pruning by magnitude, step by step, has a sparsity of each layer that was found by its rival, and a "
-        "quarter of its epochs; with more, and a sparsity of its own, it should come closer."
+        "fewer weights left: kernels start from another initializer, and the noise of weights whose means are set "
+        "to zero stays on. Pruning by magnitude, step by step, has a sparsity of each layer that was found by its "
+        "rival, and a quarter of its epochs; with more, and a sparsity of its own, it should come closer."
     ),
     "language_model/shakespeare_half": (
         "At one half all are worse than dropout on what is not recurrent alone, 8.137 above, and recurrent dropout is "
