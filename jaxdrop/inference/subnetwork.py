@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdrop import _checks, _masks
+from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.inference.sampler import Sampler, Static
 
 Function = Callable[[jax.Array], jax.Array]
@@ -116,8 +117,7 @@ class _Chain(NamedTuple):
             units = None if place.kept is None else _choose(layer_key, kernel.shape[-1], place.kept)
             if units is not None:
                 kernel, bias = kernel[:, units], None if bias is None else bias[units]
-            x = x @ kernel
-            x = x if bias is None else x + bias.reshape((1,) * (x.ndim - 1) + bias.shape)
+            x = add_bias(x @ kernel, bias)
         return x
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax.typing import Dtype
 from jax.experimental import sparse
 
+from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.variational.nonzeros import nonzeros
 
 
@@ -45,10 +46,7 @@ class SparseDense(nn.Module):
         inputs = jnp.asarray(inputs)  # NumPy would take a sparse kernel apart, entry by entry
         kernel = sparse.BCOO((data, indices), shape=(inputs.shape[-1], self.features))
         y = (inputs.reshape(-1, inputs.shape[-1]) @ kernel).reshape(*inputs.shape[:-1], self.features)
-        if not self.use_bias:
-            return y
-        bias = self.param("bias", zeros, (self.features,), self.param_dtype)
-        return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+        return add_bias(y, self.param("bias", zeros, (self.features,), self.param_dtype) if self.use_bias else None)
 
 
 def sparsify(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.experimental import sparse
 
+from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.variational.nonzeros import nonzeros
 
 
@@ -36,10 +37,7 @@ class SparseLinear(nnx.Module):
         inputs = jnp.asarray(inputs)  # NumPy would take a sparse kernel apart, entry by entry
         kernel = sparse.BCOO((self.data[...], self.indices[...]), shape=self.shape)
         y = (inputs.reshape(-1, self.shape[0]) @ kernel).reshape(*inputs.shape[:-1], self.shape[1])
-        if self.bias is None:
-            return y
-        bias = self.bias[...]
-        return y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+        return add_bias(y, None if self.bias is None else self.bias[...])
 
 
 def sparsify(model: nnx.Sequential, *, max_density: float = 0.1) -> nnx.Sequential:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdrop.functional.drop_connect_dense import add_bias
+
 Function = Callable[[jax.Array], jax.Array]
 
 
@@ -34,8 +36,7 @@ class Linear(NamedTuple):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Applies the layer."""
-        y = self.apply(x, self.kernel)
-        return y if self.bias is None else y + _last(self.bias, y)
+        return add_bias(self.apply(x, self.kernel), self.bias)
 
 
 class Scale(NamedTuple):
@@ -45,7 +46,7 @@ class Scale(NamedTuple):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Multiplies by the factors."""
-        return x * _last(self.factors, x).astype(x.dtype)
+        return x * jnp.broadcast_to(self.factors.astype(x.dtype), x.shape)
 
 
 class Take(NamedTuple):
@@ -140,11 +141,6 @@ def _split(stages: Sequence[Linear | Scale | Function], x: jax.Array) -> tuple[l
     if factors is not None:
         raise ValueError("factors of units must have a layer behind them, got none after the last.")
     return nodes, functions
-
-
-def _last(vector: jax.Array, like: jax.Array) -> jax.Array:
-    """A vector as the last axis of an array of the rank of another."""
-    return vector.reshape((1,) * (like.ndim - 1) + vector.shape)
 
 
 def _run(functions: Sequence[Function], x: jax.Array) -> jax.Array:
