@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.random import define_prng_impl
 
 from jaxdrop import _checks
 
@@ -30,19 +29,6 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 # Separates our streams from those that jax.random draws from the same key: the bytes of "jaxd" and "rop\0".
 _DOMAIN = (0x6A617864, 0x726F7000)
-
-
-# Keys that nothing is drawn from. For `jaxdrop.moments`, they mark a traced program: their type, which is part of what
-# jax.jit compares, makes the functions below bind jax.random's primitive in place of the generator written out.
-SYMBOLIC = define_prng_impl(
-    key_shape=(2,),
-    seed=lambda seed: jnp.zeros(2, jnp.uint32),
-    split=lambda key, shape: jnp.zeros((*shape, 2), jnp.uint32),
-    random_bits=lambda key, bits, shape: jnp.zeros(shape, f"uint{bits}"),
-    fold_in=lambda key, data: key,
-    name="symbolic",
-    tag="sym",
-)
 
 
 class KeepMask(NamedTuple):
@@ -94,8 +80,9 @@ def keep_numbered(key: jax.Array, numbers: jax.Array, rate: jax.typing.ArrayLike
       A `KeepMask` whose mask has the shape of `numbers`.
     """
     levels = _levels(jnp.asarray(rate, jnp.float32), bits)
-    if _is_symbolic(key):
-        drawn = jax.random.bits(key, numbers.shape)
+    if _draws_itself(key):
+        drawn = jax.vmap(lambda number: jax.random.bits(jax.random.fold_in(key, number)))(numbers.ravel())
+        drawn = drawn.reshape(numbers.shape)
     else:
         drawn, _ = threefry2x32(*_key_words(key), numbers.astype(jnp.uint32), jnp.zeros(numbers.shape, jnp.uint32))
     return KeepMask(_survives(drawn >> np.uint32(32 - bits), levels, bits), _keep(levels, bits))
@@ -178,7 +165,7 @@ def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array
     """
     if not shape:
         return random_uints(key, (1,), bits).reshape(())
-    if _is_symbolic(key):
+    if _draws_itself(key):
         return jax.random.bits(key, shape) >> np.uint32(32 - bits)
     layout = _layout(shape, bits)
     # The same integers, by two programs. XLA's CPU backend fuses the generator into whatever reads the mask, and
@@ -196,7 +183,7 @@ def split(key: jax.Array, number: int) -> list[jax.Array]:
 
     Inside `redraw`, where `key` is used up already, jax_debug_key_reuse would not let jax.random.split have it.
     """
-    if _is_symbolic(key):
+    if _draws_itself(key):
         return list(jax.random.split(key, number))
     # A mask's columns never count this far.
     words = threefry2x32(*_key_words(key), lax.iota(jnp.uint32, number), np.uint32(2**32 - 1))
@@ -226,8 +213,8 @@ def draw_blocks(key: jax.Array, shape: tuple[int, ...], column: jax.typing.Array
     """
     if math.prod(shape) > 2**32:
         raise ValueError(f"shape must have at most 2**32 elements, got {shape}.")
-    if _is_symbolic(key):
-        first, second = jax.random.split(key)
+    if _draws_itself(key):
+        first, second = jax.random.split(jax.random.fold_in(key, column))
         return jax.random.bits(first, shape), jax.random.bits(second, shape)
     column = jnp.broadcast_to(jnp.asarray(column, jnp.uint32), shape)
     return threefry2x32(*_key_words(key), _rows(shape, -1), column)
@@ -327,8 +314,13 @@ def _is_typed(key: jax.Array) -> bool:
     return jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
 
 
-def _is_symbolic(key: jax.Array) -> bool:
-    return _is_typed(key) and jax.random.key_impl(key) == SYMBOLIC
+def _draws_itself(key: jax.Array) -> bool:
+    """Whether a key is of an implementation that is not one of jax's own.
+
+    jax.random's primitives then ask it for bits. The key of `jaxdrop.moments` marks them in a traced program; those of
+    antithetic and balanced samples depend on one another.
+    """
+    return _is_typed(key) and not isinstance(jax.random.key_impl(key), str)
 
 
 def threefry2x32(k0, k1, x0, x1):

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _masks
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.program import evaluate
-from jaxdrop.inference._propagation.random import INNOVATIONS, KEY, Innovations, stats
+from jaxdrop.inference._propagation.random import INNOVATIONS, KEY, SYMBOLIC, Innovations, stats
 from jaxdrop.inference._propagation.uniform import as_random
 
 
@@ -95,7 +94,7 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _run(sample: Callable[[jax.Array], Any], covariance: bool) -> Moments:
-    key = jax.eval_shape(lambda: jax.random.key(0, impl=_masks.SYMBOLIC))
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=SYMBOLIC))
     program, outputs = jax.make_jaxpr(sample, return_shape=True)(key)
 
     def propagate(innovations: Innovations | None) -> list[Stats]:

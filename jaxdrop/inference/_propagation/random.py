@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.random import define_prng_impl
 
 from jaxdrop.inference._propagation import gaussian
 from jaxdrop.inference._propagation.gaussian import Stats
@@ -68,6 +69,18 @@ class _Key:
 
 
 KEY = _Key()
+
+# Nothing is drawn from such a key. It marks where a traced program draws: by jax.random's primitive, also for jaxdrop's
+# own noise, and by another type of its argument, which jax.jit compares, than the same function had before.
+SYMBOLIC = define_prng_impl(
+    key_shape=(2,),
+    seed=lambda seed: jnp.zeros(2, jnp.uint32),
+    split=lambda key, shape: jnp.zeros((*shape, 2), jnp.uint32),
+    random_bits=lambda key, bits, shape: jnp.zeros(shape, f"uint{bits}"),
+    fold_in=lambda key, data: key,
+    name="symbolic",
+    tag="sym",
+)
 
 
 def bare(root: Root) -> Random:
