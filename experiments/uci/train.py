@@ -1,0 +1,290 @@
+"""MC dropout on a UCI regression set by the protocol of Gal's grid search of 2018, beside other methods."""
+
+import dataclasses
+import math
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.common import data
+from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
+from experiments.uci import networks, prediction, published
+from experiments.uci.networks import Method, Setting
+from experiments.uci.prediction import Samples
+from experiments.uci.training import fit_networks
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the experiment. Width, rates and precisions to choose from are the published ones of each set.
+
+    Attributes:
+      dataset: A key of `experiments.common.data.UCI`.
+      multiplier: Passes over the examples, as a multiple of the published number of the set: 40, or 20 for protein.
+      batch_size: Examples in a batch.
+      learning_rate: Adam's step size.
+      length_scale: Prior length-scale of the weights.
+      num_samples: Dropout samples of each prediction for the test examples.
+      num_validation_samples: The same for the validation examples.
+      num_members: Networks without noise in an ensemble.
+      max_splits: Splits used, the first ones; 0 for all.
+      seed: Of everything random.
+    """
+
+    dataset: str = "boston"
+    multiplier: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    length_scale: float = 0.01
+    num_samples: int = 10_000
+    num_validation_samples: int = 10_000
+    num_members: int = 5
+    max_splits: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises `TypeError` or `ValueError` if a value is not allowed."""
+        check_types(self)
+        check_one_of(self, "dataset", tuple(data.UCI))
+        check_at_least(self, 1, "multiplier", "batch_size", "num_samples", "num_validation_samples")
+        check_at_least(self, 2, "num_members")
+        check_positive(self, "learning_rate", "length_scale")
+        if self.max_splits < 0 or self.max_splits == 1:
+            raise ValueError(f"max_splits must be 0, for all, or at least 2, got {self.max_splits}")
+        check_seed(self)
+
+
+class Part(NamedTuple):
+    """Examples to train on and to test on, for each split, standardised by the mean and deviation of the former.
+
+    Attributes:
+      x: Features to train on, (splits, examples, features), float32.
+      y: Targets to train on, (splits, examples), float32.
+      x_test: Features to test on.
+      y_test: Targets to test on.
+      scale: Standard deviation of the targets, (splits,), float64.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    scale: np.ndarray
+
+
+def standardise(table: data.Regression, train: np.ndarray, test: np.ndarray) -> Part:
+    """Takes the rows `train` and `test` (splits, examples) of a table; a constant feature becomes 0."""
+    x, y = table.x[train], table.y[train]
+    x_mean, x_scale = x.mean(1, keepdims=True), x.std(1, keepdims=True)
+    x_scale = np.where(x_scale == 0, 1, x_scale)
+    y_mean, y_scale = y.mean(1, keepdims=True), y.std(1, keepdims=True)
+    parts = (
+        (x - x_mean) / x_scale,
+        (y - y_mean) / y_scale,
+        (table.x[test] - x_mean) / x_scale,
+        (table.y[test] - y_mean) / y_scale,
+    )
+    return Part(*(part.astype(np.float32) for part in parts), y_scale[:, 0])
+
+
+def for_validation(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cuts the rows of each split (splits, examples) in two: the first 80 %, rounded down, and the rest."""
+    cut = int(0.8 * train.shape[1])
+    return train[:, :cut], train[:, cut:]
+
+
+def grid(table: data.Regression) -> tuple[np.ndarray, np.ndarray]:
+    """Rates and precisions of all cells, (cells,): all precisions at the first rate, at the second, and so on."""
+    rates, precisions = np.meshgrid(table.rates, table.precisions, indexing="ij")
+    return rates.ravel(), precisions.ravel()
+
+
+def best_cells(log_likelihood: np.ndarray) -> np.ndarray:
+    """The cell of the highest log-likelihood of each split, (splits, cells) -> (splits,); of equal ones the first."""
+    return np.nan_to_num(log_likelihood, nan=-np.inf).argmax(1)
+
+
+def run(config: Config, workdir: Path) -> dict[str, Any]:
+    """Trains and tests all methods on all splits.
+
+    Args:
+      config: Settings.
+      workdir: Absolute path of an existing folder.
+
+    Returns:
+      For each method the mean over splits of root-mean-square error and log-likelihood on the test examples, in the
+      unit of the data, their standard errors and the values of each split; the mean and standard error of the
+      difference to the published values, if these are at hand; how far moments are from samples; and what was chosen.
+    """
+    table = data.load_regression(config.dataset)
+    if config.max_splits:
+        table = table._replace(train=table.train[: config.max_splits], test=table.test[: config.max_splits])
+    study = _Study(config, workdir, table)
+    dropout = networks.mc_dropout(table.width, config.length_scale)
+    sampled = study.search(dropout, "MC dropout", *grid(table))
+    moments = {
+        covariance: prediction.propagate(
+            dropout, sampled.params, sampled.settings, *study.test_examples, study.splits, covariance=covariance
+        )
+        for covariance in (True, False)
+    }
+    concrete = networks.concrete_dropout(table.width, config.length_scale)
+    # The first rate is the same in all cells, and no setting.
+    learned = study.search(concrete, "concrete dropout", np.zeros(len(table.precisions)), table.precisions)
+    metrics = {
+        "MC dropout": study.scores(sampled.samples),
+        "moments": study.scores(moments[True]),
+        **study.without_noise(),
+        "concrete dropout": study.scores(learned.samples),
+    }
+    theirs = published.of_each_split(config.dataset) if config.multiplier == published.MULTIPLIER else {}
+    if theirs:
+        ours = {name: _each_split(metrics["MC dropout"], name) for name in theirs}
+        differences = {name: ours[name] - theirs[name][: len(ours[name])] for name in theirs}
+        metrics["MC dropout, difference"] = _summary(differences)
+    for covariance, p in moments.items():
+        kind = "with covariance" if covariance else "without covariance"
+        metrics[f"moments {kind}, error of mean"] = _relative(p.mean - sampled.samples.mean, sampled)
+        metrics[f"moments {kind}, error of deviation"] = _relative(p.deviation - sampled.samples.deviation, sampled)
+    for name, values in (("rate", sampled.settings.rate), ("precision", sampled.settings.precision)):
+        for value, count in zip(*np.unique(np.asarray(values), return_counts=True), strict=True):
+            metrics[f"splits with {name} {value:.4g}"] = int(count)
+    for number, rates in enumerate(np.asarray(jax.nn.sigmoid(learned.params["logit_rates"])).T):
+        metrics[f"learned rate, layer {number + 1}"] = float(rates.mean())
+    return metrics
+
+
+class _Searched(NamedTuple):
+    """The networks of the chosen settings, one for each split, and their samples for the test examples."""
+
+    params: Any
+    settings: Setting
+    samples: Samples
+
+
+class _Study:
+    """One table, to try methods on."""
+
+    def __init__(self, config: Config, workdir: Path, table: data.Regression) -> None:
+        self.config, self.workdir, self.table = config, workdir, table
+        self.validation = standardise(table, *for_validation(table.train))
+        self.full = standardise(table, table.train, table.test)
+        self.splits = np.arange(len(table.train))
+        self.test_examples = (self.full.x_test, self.full.y_test)
+
+    def search(self, method: Method, name: str, rates: np.ndarray, precisions: np.ndarray) -> _Searched:
+        """Chooses the setting of each split by validation, and trains with it on all training examples.
+
+        Args:
+          method: The kind of network.
+          name: Its name.
+          rates: Rate of each setting to choose from, (settings,).
+          precisions: Precision of each, (settings,).
+        """
+        num_splits = len(self.splits)
+        tried = np.repeat(self.splits, len(rates))
+        params, settings = self._fit(
+            method,
+            f"{name}, validation",
+            self.validation,
+            tried,
+            np.tile(rates, num_splits),
+            np.tile(precisions, num_splits),
+        )
+        keys = self._keys(f"{name}, validation samples", len(tried))
+        held_out = (self.validation.x_test, self.validation.y_test)
+        number = self.config.num_validation_samples
+        samples = prediction.sample(method, params, keys, settings, *held_out, tried, number)
+        best = best_cells(np.asarray(samples.log_likelihood).mean(1).reshape(num_splits, -1))
+        params, settings = self._fit(method, name, self.full, self.splits, rates[best], precisions[best])
+        keys = self._keys(f"{name}, samples", num_splits)
+        samples = prediction.sample(
+            method, params, keys, settings, *self.test_examples, self.splits, self.config.num_samples
+        )
+        return _Searched(params, settings, samples)
+
+    def without_noise(self) -> dict[str, dict[str, float]]:
+        """Scores of one network without noise, and of an ensemble of them as a mixture.
+
+        The precision of each is the one that makes the validation examples of the split likeliest, for networks
+        trained on the others. Weight decay is that of the middle precision to choose from, which hardly matters.
+        """
+        members = self.config.num_members
+        method = networks.deterministic(self.table.width, self.config.length_scale)
+        splits = np.repeat(self.splits, members)
+        rates = np.zeros(len(splits))
+        precisions = np.full(len(splits), self.table.precisions[len(self.table.precisions) // 2])
+        means = {}
+        for name, part in (("deterministic, validation", self.validation), ("deterministic", self.full)):
+            params, settings = self._fit(method, name, part, splits, rates, precisions)
+            # Without noise one sample is the prediction.
+            keys = self._keys(name, len(splits))
+            samples = prediction.sample(method, params, keys, settings, part.x_test, part.y_test, splits, 1)
+            means[name] = np.asarray(samples.mean, float).reshape(len(self.splits), members, -1)
+        columns = {}
+        for name, size in (("deterministic", 1), (f"ensemble of {members}", members)):
+            tried, final = means["deterministic, validation"][:, :size], means["deterministic"][:, :size]
+            likelihoods = []
+            for split in self.splits:
+                precision = prediction.best_precision(tried[split], self.validation.y_test[split])
+                arguments = (final[split], self.full.y_test[split], precision, self.full.scale[split])
+                likelihoods.append(prediction.mixture_log_likelihood(*arguments))
+            columns[name] = _summary({"RMSE": self._rmse(final.mean(1)), "log-likelihood": np.array(likelihoods)})
+        return columns
+
+    def scores(self, samples: Samples) -> dict[str, float]:
+        """Error and likelihood for the test examples, with standard errors and the values of each split."""
+        likelihoods = np.asarray(samples.log_likelihood, float).mean(1)
+        return _summary({"RMSE": self._rmse(np.asarray(samples.mean, float)), "log-likelihood": likelihoods}, each=True)
+
+    def _rmse(self, means: np.ndarray) -> np.ndarray:
+        return self.full.scale * np.sqrt(np.square(means - self.full.y_test).mean(1))
+
+    def _keys(self, name: str, number: int) -> jax.Array:
+        """Keys of the networks of a phase of the study."""
+        phase = zlib.crc32(name.encode())
+        return jax.random.split(jax.random.fold_in(jax.random.key(self.config.seed), phase), number)
+
+    def _fit(
+        self, method: Method, name: str, part: Part, splits: np.ndarray, rates: np.ndarray, precisions: np.ndarray
+    ) -> tuple[Any, Setting]:
+        values = (rates, precisions, part.scale[splits])
+        settings = Setting(*(np.asarray(value, np.float32) for value in values))
+        params = fit_networks(
+            method,
+            self._keys(f"{name}, training", len(splits)),
+            settings,
+            part.x,
+            part.y,
+            splits,
+            epochs=self.config.multiplier * self.table.epochs,
+            batch_size=self.config.batch_size,
+            learning_rate=self.config.learning_rate,
+            workdir=self.workdir,
+            name=name,
+        )
+        return params, settings
+
+
+def _summary(values: dict[str, np.ndarray], *, each: bool = False) -> dict[str, float]:
+    """Mean and standard error of scores (splits,) by name, and the value of each split if asked for."""
+    summary = {}
+    for name, scores in values.items():
+        summary[name] = float(scores.mean())
+        summary[f"{name}, error"] = float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    if each:
+        for name, scores in values.items():
+            summary.update({f"{name}, split {number}": float(score) for number, score in enumerate(scores)})
+    return summary
+
+
+def _each_split(scores: dict[str, float], name: str) -> np.ndarray:
+    return np.array([value for key, value in scores.items() if key.startswith(f"{name}, split")])
+
+
+def _relative(difference: jax.Array, sampled: _Searched) -> float:
+    """Median over all test examples of a difference, in deviations of the samples."""
+    return float(np.median(np.abs(np.asarray(difference)) / np.asarray(sampled.samples.deviation)))
