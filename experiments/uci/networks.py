@@ -30,6 +30,33 @@ class Setting(NamedTuple):
     scale: jax.typing.ArrayLike
 
 
+class Networks(NamedTuple):
+    """Networks that are trained side by side: arrays with one entry, or row, for each.
+
+    Attributes:
+      keys: PRNG keys, (networks,), of all that is random about a network.
+      settings: Their settings, arrays (networks,).
+      splits: Number of the split that each is trained on, (networks,).
+    """
+
+    keys: jax.Array
+    settings: Setting
+    splits: jax.Array
+
+
+class Purposes(NamedTuple):
+    """The keys that a network's key gives: of its initial parameters, its training and its predictions."""
+
+    init: jax.Array
+    training: jax.Array
+    prediction: jax.Array
+
+
+def purposes(key: jax.Array) -> Purposes:
+    """Splits a network's key."""
+    return Purposes(*jax.random.split(key, 3))
+
+
 class Method(NamedTuple):
     """A kind of network.
 

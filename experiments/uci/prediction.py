@@ -11,14 +11,14 @@ import scipy.special
 from jax import lax
 
 import jaxdrop
-from experiments.uci.networks import Method, Setting
+from experiments.uci.networks import Method, Networks, Setting, purposes
 
 
-class Samples(NamedTuple):
-    """What samples say about each example.
+class Predictions(NamedTuple):
+    """What noise makes of the outputs for each example.
 
     Attributes:
-      mean: Mean of the samples, (..., examples), of standardised targets.
+      mean: Mean of the outputs, (..., examples), in the unit of standardised targets.
       deviation: Their standard deviation, (..., examples).
       log_likelihood: Log-density of the targets, in the unit of the data, (..., examples).
     """
@@ -28,16 +28,10 @@ class Samples(NamedTuple):
     log_likelihood: jax.Array
 
 
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def sample(
-    method: Method,
-    params: Any,
-    keys: jax.Array,
-    settings: Setting,
-    x: jax.Array,
-    y: jax.Array,
-    splits: jax.Array,
-    num_samples: int,
-) -> Samples:
+    method: Method, params: Any, networks: Networks, x: jax.Array, y: jax.Array, num_samples: int
+) -> Predictions:
     r"""Draws predictions and keeps running statistics of them, so that memory does not grow with their number.
 
     .. math:: \log p(y \mid x) = \log \sum_t \exp\big(-\tfrac{\tau}{2} (y - \hat y_t)^2\big) - \log T
@@ -48,24 +42,19 @@ def sample(
 
     Args:
       method: The kind of network.
-      params: Parameters, with a leading axis of networks, as all of the following.
-      keys: PRNG keys.
-      settings: Settings.
+      params: Parameters, with a leading axis of networks.
+      networks: What differs between them.
       x: Standardised features of each split, (splits, examples, features).
       y: Standardised targets, (splits, examples).
-      splits: The split of each network.
       num_samples: Number T of samples.
 
     Returns:
-      `Samples`, each (networks, examples).
+      `Predictions` of each network for the examples of its split, (networks, examples).
     """
-    return _sample(method, num_samples, params, keys, settings, x, y, splits)
 
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _sample(method: Method, num_samples: int, params, keys, settings, x, y, splits) -> Samples:
-    def one(params: Any, key: jax.Array, setting: Setting, split: jax.Array) -> Samples:
-        inputs, targets = jnp.asarray(x)[split], jnp.asarray(y)[split]
+    def predict(params: Any, network: Networks) -> Predictions:
+        inputs, targets, setting = x[network.splits], y[network.splits], network.settings
+        key = purposes(network.keys).prediction
         precision = _standardised_precision(setting)
 
         def add(number: jax.Array, running: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
@@ -79,51 +68,46 @@ def _sample(method: Method, num_samples: int, params, keys, settings, x, y, spli
         zeros = jnp.zeros(targets.shape)
         mean, squares, likelihood = lax.fori_loop(0, num_samples, add, (zeros, zeros, zeros - jnp.inf))
         constant = (jnp.log(precision) - math.log(2 * math.pi)) / 2 - math.log(num_samples) - jnp.log(setting.scale)
-        return Samples(mean, jnp.sqrt(squares / num_samples), likelihood + constant)
+        return Predictions(mean, jnp.sqrt(squares / num_samples), likelihood + constant)
 
-    return jax.vmap(one)(params, keys, settings, splits)
+    return jax.vmap(predict)(params, networks)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def propagate(
-    method: Method, params: Any, settings: Setting, x: jax.Array, y: jax.Array, splits: jax.Array, *, covariance: bool
-) -> Samples:
-    """The same by `jaxdrop.moments`, in one pass: the likelihood is that of a normal distribution with these moments.
+    method: Method, params: Any, networks: Networks, x: jax.Array, y: jax.Array, covariance: bool
+) -> Predictions:
+    """The same by `jaxdrop.moments`, in one pass; `covariance` is passed on.
 
-    Its variance is that of the outputs and 1 / τ.
+    The likelihood is that of a normal distribution with the outputs' mean, and their variance and the noise's together.
     """
 
-    def predict(params: Any, inputs: jax.Array, setting: Setting, key: jax.Array) -> jax.Array:
-        return method.predict(params, inputs, setting, key)
+    def predict(params: Any, network: Networks) -> Predictions:
+        inputs, targets, setting = x[network.splits], y[network.splits], network.settings
+        p = jaxdrop.moments(lambda key: method.predict(params, inputs, setting, key), covariance=covariance)
+        deviation = jnp.sqrt(p.variance + 1 / _standardised_precision(setting))
+        likelihood = jax.scipy.stats.norm.logpdf(targets, p.mean, deviation) - jnp.log(setting.scale)
+        return Predictions(p.mean, jnp.sqrt(p.variance), likelihood)
 
-    @jax.jit
-    @jax.vmap
-    def one(params: Any, setting: Setting, split: jax.Array) -> Samples:
-        p = jaxdrop.moments(
-            jax.tree_util.Partial(predict, params, jnp.asarray(x)[split], setting), covariance=covariance
-        )
-        variance = p.variance + 1 / _standardised_precision(setting)
-        likelihood = jax.scipy.stats.norm.logpdf(jnp.asarray(y)[split], p.mean, jnp.sqrt(variance)) - jnp.log(
-            setting.scale
-        )
-        return Samples(p.mean, jnp.sqrt(p.variance), likelihood)
-
-    return one(params, settings, splits)
+    return jax.vmap(predict)(params, networks)
 
 
 def mixture_log_likelihood(means: np.ndarray, y: np.ndarray, precision: float, scale: float) -> float:
-    """Mean log-density, in the unit of the data, of standardised targets under a mixture of normal distributions.
+    """Mean log-density, in the unit of the data, of targets under a mixture of normal distributions.
 
     Args:
       means: Means of its components, standardised, (components, examples).
       y: Standardised targets, (examples,).
-      precision: Of all components, for standardised targets.
+      precision: Of all components, in the unit of the data.
       scale: Standard deviation of the targets.
     """
-    return float(jaxdrop.metrics.gaussian_mixture_log_likelihood(means, y, precision)) - math.log(scale)
+    samples, targets = jnp.asarray(means, jnp.float32), jnp.asarray(y, jnp.float32)
+    standardised = float(precision * scale**2)
+    return float(jaxdrop.metrics.gaussian_mixture_log_likelihood(samples, targets, standardised)) - math.log(scale)
 
 
 def best_precision(means: np.ndarray, y: np.ndarray) -> float:
-    """The precision under which these targets have the largest log-density; see `mixture_log_likelihood`.
+    """The precision, for standardised targets, under which their log-density is largest; see `mixture_log_likelihood`.
 
     With one component it is one over the mean squared error; with several it is found by expectation maximisation.
     """

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.common import data
 from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
-from experiments.uci import networks, prediction, published
-from experiments.uci.networks import Method, Setting
-from experiments.uci.prediction import Samples
+from experiments.uci import networks as methods
+from experiments.uci import prediction, published
+from experiments.uci.networks import Method, Networks, Setting
+from experiments.uci.prediction import Predictions, best_precision, mixture_log_likelihood
 from experiments.uci.training import fit_networks
 
 
@@ -68,10 +70,10 @@ class Part(NamedTuple):
       scale: Standard deviation of the targets, (splits,), float64.
     """
 
-    x: np.ndarray
-    y: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    x: jax.Array
+    y: jax.Array
+    x_test: jax.Array
+    y_test: jax.Array
     scale: np.ndarray
 
 
@@ -81,13 +83,13 @@ def standardise(table: data.Regression, train: np.ndarray, test: np.ndarray) -> 
     x_mean, x_scale = x.mean(1, keepdims=True), x.std(1, keepdims=True)
     x_scale = np.where(x_scale == 0, 1, x_scale)
     y_mean, y_scale = y.mean(1, keepdims=True), y.std(1, keepdims=True)
-    parts = (
-        (x - x_mean) / x_scale,
-        (y - y_mean) / y_scale,
-        (table.x[test] - x_mean) / x_scale,
-        (table.y[test] - y_mean) / y_scale,
+    return Part(
+        jnp.asarray((x - x_mean) / x_scale, jnp.float32),
+        jnp.asarray((y - y_mean) / y_scale, jnp.float32),
+        jnp.asarray((table.x[test] - x_mean) / x_scale, jnp.float32),
+        jnp.asarray((table.y[test] - y_mean) / y_scale, jnp.float32),
+        y_scale[:, 0],
     )
-    return Part(*(part.astype(np.float32) for part in parts), y_scale[:, 0])
 
 
 def for_validation(train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,33 +125,32 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     if config.max_splits:
         table = table._replace(train=table.train[: config.max_splits], test=table.test[: config.max_splits])
     study = _Study(config, workdir, table)
-    dropout = networks.mc_dropout(table.width, config.length_scale)
+    dropout = methods.mc_dropout(table.width, config.length_scale)
     sampled = study.search(dropout, "MC dropout", *grid(table))
     moments = {
-        covariance: prediction.propagate(
-            dropout, sampled.params, sampled.settings, *study.test_examples, study.splits, covariance=covariance
-        )
-        for covariance in (True, False)
+        kind: prediction.propagate(dropout, sampled.params, sampled.networks, *study.test, covariance)
+        for kind, covariance in (("with covariance", True), ("without covariance", False))
     }
-    concrete = networks.concrete_dropout(table.width, config.length_scale)
-    # The first rate is the same in all cells, and no setting.
+    concrete = methods.concrete_dropout(table.width, config.length_scale)
+    # The rate is no setting here.
     learned = study.search(concrete, "concrete dropout", np.zeros(len(table.precisions)), table.precisions)
-    metrics = {
-        "MC dropout": study.scores(sampled.samples),
-        "moments": study.scores(moments[True]),
+    metrics: dict[str, Any] = {
+        "MC dropout": study.scores(sampled.predictions),
+        "moments": study.scores(moments["with covariance"]),
         **study.without_noise(),
-        "concrete dropout": study.scores(learned.samples),
+        "concrete dropout": study.scores(learned.predictions),
     }
     theirs = published.of_each_split(config.dataset) if config.multiplier == published.MULTIPLIER else {}
     if theirs:
-        ours = {name: _each_split(metrics["MC dropout"], name) for name in theirs}
-        differences = {name: ours[name] - theirs[name][: len(ours[name])] for name in theirs}
-        metrics["MC dropout, difference"] = _summary(differences)
-    for covariance, p in moments.items():
-        kind = "with covariance" if covariance else "without covariance"
-        metrics[f"moments {kind}, error of mean"] = _relative(p.mean - sampled.samples.mean, sampled)
-        metrics[f"moments {kind}, error of deviation"] = _relative(p.deviation - sampled.samples.deviation, sampled)
-    for name, values in (("rate", sampled.settings.rate), ("precision", sampled.settings.precision)):
+        ours = {name: each_split(metrics["MC dropout"], name) for name in theirs}
+        differences = summary({name: ours[name] - theirs[name][: len(ours[name])] for name in theirs})
+        # Not those of each split: the published values of each are not to be had from a result file.
+        metrics["difference"] = {name: value for name, value in differences.items() if "split" not in name}
+    for kind, p in moments.items():
+        metrics[f"moments {kind}, error of mean"] = _relative(p.mean, sampled.predictions.mean, sampled)
+        metrics[f"moments {kind}, error of deviation"] = _relative(p.deviation, sampled.predictions.deviation, sampled)
+    settings = sampled.networks.settings
+    for name, values in (("rate", settings.rate), ("precision", settings.precision)):
         for value, count in zip(*np.unique(np.asarray(values), return_counts=True), strict=True):
             metrics[f"splits with {name} {value:.4g}"] = int(count)
     for number, rates in enumerate(np.asarray(jax.nn.sigmoid(learned.params["logit_rates"])).T):
@@ -158,11 +159,11 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
 
 class _Searched(NamedTuple):
-    """The networks of the chosen settings, one for each split, and their samples for the test examples."""
+    """The networks of the chosen settings, one for each split, and their predictions for the test examples."""
 
     params: Any
-    settings: Setting
-    samples: Samples
+    networks: Networks
+    predictions: Predictions
 
 
 class _Study:
@@ -173,7 +174,11 @@ class _Study:
         self.validation = standardise(table, *for_validation(table.train))
         self.full = standardise(table, table.train, table.test)
         self.splits = np.arange(len(table.train))
-        self.test_examples = (self.full.x_test, self.full.y_test)
+
+    @property
+    def test(self) -> tuple[jax.Array, jax.Array]:
+        """Features and targets of the test examples."""
+        return self.full.x_test, self.full.y_test
 
     def search(self, method: Method, name: str, rates: np.ndarray, precisions: np.ndarray) -> _Searched:
         """Chooses the setting of each split by validation, and trains with it on all training examples.
@@ -184,27 +189,14 @@ class _Study:
           rates: Rate of each setting to choose from, (settings,).
           precisions: Precision of each, (settings,).
         """
-        num_splits = len(self.splits)
-        tried = np.repeat(self.splits, len(rates))
-        params, settings = self._fit(
-            method,
-            f"{name}, validation",
-            self.validation,
-            tried,
-            np.tile(rates, num_splits),
-            np.tile(precisions, num_splits),
-        )
-        keys = self._keys(f"{name}, validation samples", len(tried))
+        config, number = self.config, len(self.splits)
+        tried = (np.repeat(self.splits, len(rates)), np.tile(rates, number), np.tile(precisions, number))
+        params, networks = self._fit(method, f"{name}, validation", self.validation, *tried)
         held_out = (self.validation.x_test, self.validation.y_test)
-        number = self.config.num_validation_samples
-        samples = prediction.sample(method, params, keys, settings, *held_out, tried, number)
-        best = best_cells(np.asarray(samples.log_likelihood).mean(1).reshape(num_splits, -1))
-        params, settings = self._fit(method, name, self.full, self.splits, rates[best], precisions[best])
-        keys = self._keys(f"{name}, samples", num_splits)
-        samples = prediction.sample(
-            method, params, keys, settings, *self.test_examples, self.splits, self.config.num_samples
-        )
-        return _Searched(params, settings, samples)
+        predictions = prediction.sample(method, params, networks, *held_out, config.num_validation_samples)
+        best = best_cells(np.asarray(predictions.log_likelihood).mean(1).reshape(number, -1))
+        params, networks = self._fit(method, name, self.full, self.splits, rates[best], precisions[best])
+        return _Searched(params, networks, prediction.sample(method, params, networks, *self.test, config.num_samples))
 
     def without_noise(self) -> dict[str, dict[str, float]]:
         """Scores of one network without noise, and of an ensemble of them as a mixture.
@@ -212,79 +204,74 @@ class _Study:
         The precision of each is the one that makes the validation examples of the split likeliest, for networks
         trained on the others. Weight decay is that of the middle precision to choose from, which hardly matters.
         """
-        members = self.config.num_members
-        method = networks.deterministic(self.table.width, self.config.length_scale)
+        members, precisions = self.config.num_members, self.table.precisions
+        method = methods.deterministic(self.table.width, self.config.length_scale)
         splits = np.repeat(self.splits, members)
-        rates = np.zeros(len(splits))
-        precisions = np.full(len(splits), self.table.precisions[len(self.table.precisions) // 2])
-        means = {}
+        settings = (np.zeros(len(splits)), np.full(len(splits), precisions[len(precisions) // 2]))
+        means = []
         for name, part in (("deterministic, validation", self.validation), ("deterministic", self.full)):
-            params, settings = self._fit(method, name, part, splits, rates, precisions)
+            params, networks = self._fit(method, name, part, splits, *settings)
             # Without noise one sample is the prediction.
-            keys = self._keys(name, len(splits))
-            samples = prediction.sample(method, params, keys, settings, part.x_test, part.y_test, splits, 1)
-            means[name] = np.asarray(samples.mean, float).reshape(len(self.splits), members, -1)
-        columns = {}
-        for name, size in (("deterministic", 1), (f"ensemble of {members}", members)):
-            tried, final = means["deterministic, validation"][:, :size], means["deterministic"][:, :size]
-            likelihoods = []
-            for split in self.splits:
-                precision = prediction.best_precision(tried[split], self.validation.y_test[split])
-                arguments = (final[split], self.full.y_test[split], precision, self.full.scale[split])
-                likelihoods.append(prediction.mixture_log_likelihood(*arguments))
-            columns[name] = _summary({"RMSE": self._rmse(final.mean(1)), "log-likelihood": np.array(likelihoods)})
-        return columns
+            predictions = prediction.sample(method, params, networks, part.x_test, part.y_test, 1)
+            means.append(np.asarray(predictions.mean, float).reshape(len(self.splits), members, -1))
+        y_validation, y_test = np.asarray(self.validation.y_test, float), np.asarray(self.full.y_test, float)
 
-    def scores(self, samples: Samples) -> dict[str, float]:
+        def scores(number: int) -> dict[str, float]:
+            tried, final = (mean[:, :number] for mean in means)
+            likelihoods = []
+            for split, scale in zip(self.splits, self.full.scale, strict=True):
+                # In the unit of the data: the two parts are not standardised alike.
+                precision = best_precision(tried[split], y_validation[split]) / self.validation.scale[split] ** 2
+                likelihoods.append(mixture_log_likelihood(final[split], y_test[split], precision, scale))
+            return summary({"RMSE": self._rmse(final.mean(1)), "log-likelihood": np.array(likelihoods)})
+
+        return {"deterministic": scores(1), "ensemble": scores(members)}
+
+    def scores(self, predictions: Predictions) -> dict[str, float]:
         """Error and likelihood for the test examples, with standard errors and the values of each split."""
-        likelihoods = np.asarray(samples.log_likelihood, float).mean(1)
-        return _summary({"RMSE": self._rmse(np.asarray(samples.mean, float)), "log-likelihood": likelihoods}, each=True)
+        likelihoods = np.asarray(predictions.log_likelihood, float).mean(1)
+        return summary({"RMSE": self._rmse(np.asarray(predictions.mean, float)), "log-likelihood": likelihoods})
 
     def _rmse(self, means: np.ndarray) -> np.ndarray:
-        return self.full.scale * np.sqrt(np.square(means - self.full.y_test).mean(1))
-
-    def _keys(self, name: str, number: int) -> jax.Array:
-        """Keys of the networks of a phase of the study."""
-        phase = zlib.crc32(name.encode())
-        return jax.random.split(jax.random.fold_in(jax.random.key(self.config.seed), phase), number)
+        return self.full.scale * np.sqrt(np.square(means - np.asarray(self.full.y_test, float)).mean(1))
 
     def _fit(
         self, method: Method, name: str, part: Part, splits: np.ndarray, rates: np.ndarray, precisions: np.ndarray
-    ) -> tuple[Any, Setting]:
+    ) -> tuple[Any, Networks]:
+        key = jax.random.fold_in(jax.random.key(self.config.seed), zlib.crc32(name.encode()))
         values = (rates, precisions, part.scale[splits])
-        settings = Setting(*(np.asarray(value, np.float32) for value in values))
+        settings = Setting(*(jnp.asarray(value, jnp.float32) for value in values))
+        networks = Networks(jax.random.split(key, len(splits)), settings, jnp.asarray(splits))
         params = fit_networks(
             method,
-            self._keys(f"{name}, training", len(splits)),
-            settings,
+            networks,
             part.x,
             part.y,
-            splits,
             epochs=self.config.multiplier * self.table.epochs,
             batch_size=self.config.batch_size,
             learning_rate=self.config.learning_rate,
             workdir=self.workdir,
             name=name,
         )
-        return params, settings
+        return params, networks
 
 
-def _summary(values: dict[str, np.ndarray], *, each: bool = False) -> dict[str, float]:
-    """Mean and standard error of scores (splits,) by name, and the value of each split if asked for."""
-    summary = {}
+def summary(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """Mean and standard error of scores (splits,) by name, and the score of each split."""
+    columns = {}
     for name, scores in values.items():
-        summary[name] = float(scores.mean())
-        summary[f"{name}, error"] = float(scores.std(ddof=1)) / math.sqrt(len(scores))
-    if each:
-        for name, scores in values.items():
-            summary.update({f"{name}, split {number}": float(score) for number, score in enumerate(scores)})
-    return summary
+        columns[name] = float(scores.mean())
+        columns[f"{name}, error"] = float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    for name, scores in values.items():
+        columns.update({f"{name}, split {number}": float(score) for number, score in enumerate(scores)})
+    return columns
 
 
-def _each_split(scores: dict[str, float], name: str) -> np.ndarray:
+def each_split(scores: dict[str, float], name: str) -> np.ndarray:
+    """The scores (splits,) of a name, which `summary` made a part of its columns."""
     return np.array([value for key, value in scores.items() if key.startswith(f"{name}, split")])
 
 
-def _relative(difference: jax.Array, sampled: _Searched) -> float:
+def _relative(values: jax.Array, sampled: jax.Array, searched: _Searched) -> float:
     """Median over all test examples of a difference, in deviations of the samples."""
-    return float(np.median(np.abs(np.asarray(difference)) / np.asarray(sampled.samples.deviation)))
+    return float(jnp.median(jnp.abs(values - sampled) / searched.predictions.deviation))

@@ -4,6 +4,7 @@ The loop in `experiments.common.training` has one set of examples for all networ
 here an update takes milliseconds, and the last batch of an epoch, which may be smaller, counts as in the authors' code.
 """
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jax import lax
 from tqdm import tqdm
 
 from experiments.common.results import sign_of_life
-from experiments.uci.networks import Method, Setting
+from experiments.uci.networks import Method, Networks, purposes
 
 # Updates between checkpoints, in whole epochs; some 20 s for 240 networks on 2 cores.
 SEGMENT_STEPS = 1000
@@ -26,13 +27,21 @@ class _State(NamedTuple):
     opt_state: Any
 
 
+class _Plan(NamedTuple):
+    method: Method
+    batch_size: int
+    learning_rate: float
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return optax.adam(self.learning_rate)
+
+
 def fit_networks(
     method: Method,
-    keys: jax.Array,
-    settings: Setting,
+    networks: Networks,
     x: jax.Array,
     y: jax.Array,
-    splits: jax.Array,
     *,
     epochs: int,
     batch_size: int,
@@ -47,11 +56,9 @@ def fit_networks(
 
     Args:
       method: The kind of network.
-      keys: PRNG keys, one for each network.
-      settings: Setting of each network, arrays (networks,).
+      networks: What differs between them.
       x: Standardised features of each split, (splits, examples, features).
       y: Standardised targets, (splits, examples).
-      splits: Which split each network is trained on, (networks,).
       epochs: Passes over the examples.
       batch_size: Examples in a batch; the last one of an epoch may have fewer.
       learning_rate: Adam's step size.
@@ -61,41 +68,10 @@ def fit_networks(
     Returns:
       Parameters, with a leading axis of networks.
     """
-    num_data, features = x.shape[1:]
-    steps = -(-num_data // batch_size)
-    optimizer = optax.adam(learning_rate)
-
-    def start(key: jax.Array) -> _State:
-        params = method.init(jax.random.split(key)[0], features)
-        return _State(params, optimizer.init(params))
-
-    def advance(state: _State, key, setting: Setting, split, x: jax.Array, y: jax.Array, first, last) -> _State:
-        def take_step(state: _State, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[_State, None]:
-            rows, valid, key = batch
-            x_batch, y_batch = x[split, rows], y[split, rows]
-
-            def loss(params: Any) -> jax.Array:
-                errors = jnp.where(valid, method.predict(params, x_batch, setting, key) - y_batch, 0)
-                return jnp.square(errors).sum() / valid.sum(dtype=float) + method.penalty(params, setting, num_data)
-
-            gradient = jax.grad(loss)(state.params)
-            with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
-                updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-            return _State(optax.apply_updates(state.params, updates), opt_state), None
-
-        def take_epoch(epoch: jax.Array, state: _State) -> _State:
-            order_key, noise_key = jax.random.split(jax.random.fold_in(jax.random.split(key)[1], epoch))
-            surplus = steps * batch_size - num_data
-            rows = jnp.pad(jax.random.permutation(order_key, num_data), (0, surplus)).reshape(steps, batch_size)
-            valid = (jnp.arange(steps * batch_size) < num_data).reshape(steps, batch_size)
-            return lax.scan(take_step, state, (rows, valid, jax.random.split(noise_key, steps)))[0]
-
-        return lax.fori_loop(first, last, take_epoch, state)
-
-    # The bounds are traced, so that all segments, the last one too, are one program.
-    advance_all = jax.jit(jax.vmap(advance, (0, 0, 0, 0, None, None, None, None)), donate_argnums=0)
-    state = jax.jit(jax.vmap(start))(keys)
-    segment = max(1, SEGMENT_STEPS // steps)
+    plan = _Plan(method, batch_size, learning_rate)
+    state = _start(plan, networks, x)
+    segment = max(1, SEGMENT_STEPS // -(-x.shape[1] // batch_size))
+    # A checkpoint is complete when its call returns: a run killed at any time leaves the last complete one.
     options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
     with ocp.CheckpointManager(workdir / name / "checkpoints", options=options) as checkpoints:
         done = checkpoints.latest_step() or 0
@@ -104,9 +80,54 @@ def fit_networks(
         with tqdm(desc=name, total=epochs, initial=done, unit="epoch", disable=None) as progress:
             while done < epochs:
                 last = min(done + segment, epochs)
-                state = jax.block_until_ready(advance_all(state, keys, settings, splits, x, y, done, last))
+                state = jax.block_until_ready(_advance(plan, state, networks, x, y, done, last))
                 checkpoints.save(last, args=ocp.args.StandardSave(state))
                 sign_of_life(workdir)
                 progress.update(last - done)
                 done = last
     return state.params
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _start(plan: _Plan, networks: Networks, x: jax.Array) -> _State:
+    def start(key: jax.Array) -> _State:
+        params = plan.method.init(purposes(key).init, x.shape[-1])
+        return _State(params, plan.optimizer.init(params))
+
+    return jax.vmap(start)(networks.keys)
+
+
+# The numbers of the epochs are traced, so that all segments, the last one too, are one program.
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _advance(
+    plan: _Plan, state: _State, networks: Networks, x: jax.Array, y: jax.Array, first: int, last: int
+) -> _State:
+    """Trains from the beginning of epoch `first` to that of epoch `last`."""
+    num_data, size = x.shape[1], plan.batch_size
+    steps = -(-num_data // size)
+    valid = (jnp.arange(steps * size) < num_data).reshape(steps, size)
+
+    def advance(state: _State, network: Networks) -> _State:
+        def take_step(state: _State, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[_State, None]:
+            rows, valid, key = batch
+            x_batch, y_batch = x[network.splits, rows], y[network.splits, rows]
+
+            def loss(params: Any) -> jax.Array:
+                errors = jnp.where(valid, plan.method.predict(params, x_batch, network.settings, key) - y_batch, 0)
+                penalty = plan.method.penalty(params, network.settings, num_data)
+                return jnp.square(errors).sum() / valid.sum(dtype=float) + penalty
+
+            gradient = jax.grad(loss)(state.params)
+            with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
+                updates, opt_state = plan.optimizer.update(gradient, state.opt_state, state.params)
+            return _State(optax.apply_updates(state.params, updates), opt_state), None
+
+        def take_epoch(epoch: jax.Array, state: _State) -> _State:
+            order_key, noise_key = jax.random.split(jax.random.fold_in(purposes(network.keys).training, epoch))
+            rows = jnp.pad(jax.random.permutation(order_key, num_data), (0, steps * size - num_data))
+            batches = (rows.reshape(steps, size), valid, jax.random.split(noise_key, steps))
+            return lax.scan(take_step, state, batches)[0]
+
+        return lax.fori_loop(first, last, take_epoch, state)
+
+    return jax.vmap(advance)(state, networks)
