@@ -13,6 +13,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
+import jaxdrop
 from experiments.common import data
 from experiments.common.errors import RefusedError
 from experiments.uci import networks, prediction, published, train, training
@@ -206,7 +207,13 @@ def test_likelihood_and_moments_are_those_of_the_samples(trained):
 
 
 def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_path, monkeypatch):
-    method, side_by_side, _, part = trained
+    _, side_by_side, _, part = trained
+    # Linear, which compiles in half the time.
+    method = networks.Method(
+        lambda key, features: jax.random.normal(key, (features,)),
+        lambda params, x, setting, key: jaxdrop.dropout(key, x, setting.rate, bits=16) @ params,
+        lambda params, setting, num_data: jnp.square(params).sum() / (num_data * setting.precision),
+    )
     settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "name": "networks"}
     monkeypatch.setattr(training, "SEGMENT_STEPS", 3)  # 40 examples are 2 batches of 16 and one of 8
 
