@@ -29,7 +29,7 @@ def uci(path: Path, run: dict[str, Any], link: str) -> str:
     # A tenth of a standard error, so that what is rounded away never matters.
     digits = max(2, *(math.ceil(1 - math.log10(max(score.rmse_error, 1e-9))) for score in scores.values()))
     labels = {"ensemble": f"ensemble of {config['num_members']}"}
-    rows = [(labels.get(name, name), *_cells(score, digits)) for name, score in scores.items()]
+    rows = [(labels.get(name) or name, *_cells(score, digits)) for name, score in scores.items()]
     comparison = []
     if config["multiplier"] == MULTIPLIER and not config["max_splits"]:
         rows.insert(1, ("published: MC dropout (V)", *_cells(published, digits)))
@@ -46,7 +46,8 @@ def uci(path: Path, run: dict[str, Any], link: str) -> str:
             table(("method", "test RMSE", "test log-likelihood"), rows),
             f"\nMean ± standard error over {sum(rates.values())} splits. Chosen by validation: rate {_listed(rates)}; "
             f"precision {_listed(precisions)} splits. Concrete dropout learned rates of "
-            f"{metrics['learned rate, layer 1']:.3f} and {metrics['learned rate, layer 2']:.3f}, on average. "
+            f"{metrics['learned rate, layer 1']:.3f} and {metrics['learned rate, layer 2']:.3f}, on average. Without "
+            "noise the precision is not from the grid, but the one under which the validation examples are likeliest. "
             f"{provenance(path, run, link)}\n",
             *comparison,
             f"Moments against {config['num_samples']} samples, at the median test example and in standard deviations "

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from jax import lax
 
 import jaxdrop
@@ -114,8 +113,8 @@ def best_precision(means: np.ndarray, y: np.ndarray) -> float:
     squares = np.square(means - y[None])
     precision = 1 / squares.mean()
     for _ in range(200):
-        weights = scipy.special.softmax(-precision / 2 * squares, axis=0)
-        precision = 1 / (weights * squares).sum(0).mean()
+        weights = np.exp(-precision / 2 * (squares - squares.min(0, keepdims=True)))
+        precision = 1 / ((weights * squares).sum(0) / weights.sum(0)).mean()
     return float(precision)
 
 
