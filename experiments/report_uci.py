@@ -36,9 +36,8 @@ def uci(path: Path, run: dict[str, Any], link: str) -> str:
         comparison = [_agreement(scores["MC dropout"], published, metrics.get("difference"))]
     rates, precisions = (_chosen(metrics, setting) for setting in ("rate", "precision"))
     errors = [
-        f"{metrics[f'moments {kind} covariance, error of mean']:.3f} and "
-        f"{metrics[f'moments {kind} covariance, error of deviation']:.3f} {kind}"
-        for kind in ("with", "without")
+        f"{metrics[name]['mean off by']:.3f} and {metrics[name]['deviation off by']:.3f}"
+        for name in ("moments", "moments, covariance")
     ]
     return "\n".join(
         [
@@ -51,7 +50,7 @@ def uci(path: Path, run: dict[str, Any], link: str) -> str:
             f"{provenance(path, run, link)}\n",
             *comparison,
             f"Moments against {config['num_samples']} samples, at the median test example and in standard deviations "
-            f"of the samples: mean and deviation are off by {errors[0]} covariances, {errors[1]}.\n",
+            f"of the samples: mean and deviation are off by {errors[0]}, with covariances by {errors[1]}.\n",
             *reason(path),
         ]
     )

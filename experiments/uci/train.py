@@ -127,16 +127,13 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     study = _Study(config, workdir, table)
     dropout = methods.mc_dropout(table.width, config.length_scale)
     sampled = study.search(dropout, "MC dropout", *grid(table))
-    moments = {
-        kind: prediction.propagate(dropout, sampled.params, sampled.networks, *study.test, covariance)
-        for kind, covariance in (("with covariance", True), ("without covariance", False))
-    }
     concrete = methods.concrete_dropout(table.width, config.length_scale)
     # The rate is no setting here.
     learned = study.search(concrete, "concrete dropout", np.zeros(len(table.precisions)), table.precisions)
     metrics: dict[str, Any] = {
         "MC dropout": study.scores(sampled.predictions),
-        "moments": study.scores(moments["with covariance"]),
+        "moments": study.moments(dropout, sampled, covariance=False),
+        "moments, covariance": study.moments(dropout, sampled, covariance=True),
         **study.without_noise(),
         "concrete dropout": study.scores(learned.predictions),
     }
@@ -146,9 +143,6 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         differences = summary({name: ours[name] - theirs[name][: len(ours[name])] for name in theirs})
         # Not those of each split: the published values of each are not to be had from a result file.
         metrics["difference"] = {name: value for name, value in differences.items() if "split" not in name}
-    for kind, p in moments.items():
-        metrics[f"moments {kind}, error of mean"] = _relative(p.mean, sampled.predictions.mean, sampled)
-        metrics[f"moments {kind}, error of deviation"] = _relative(p.deviation, sampled.predictions.deviation, sampled)
     settings = sampled.networks.settings
     for name, values in (("rate", settings.rate), ("precision", settings.precision)):
         for value, count in zip(*np.unique(np.asarray(values), return_counts=True), strict=True):
@@ -197,6 +191,24 @@ class _Study:
         best = best_cells(np.asarray(predictions.log_likelihood).mean(1).reshape(number, -1))
         params, networks = self._fit(method, name, self.full, self.splits, rates[best], precisions[best])
         return _Searched(params, networks, prediction.sample(method, params, networks, *self.test, config.num_samples))
+
+    def moments(self, method: Method, searched: _Searched, *, covariance: bool) -> dict[str, float]:
+        """Scores of `jaxdrop.moments` for networks whose samples are at hand, and how far it is from these.
+
+        That is the difference of the means, and of the deviations, divided by the deviation of the samples: the median
+        over all test examples.
+        """
+        p = prediction.propagate(method, searched.params, searched.networks, *self.test, covariance)
+        sampled = searched.predictions
+
+        def median(difference: jax.Array) -> float:
+            return float(jnp.median(jnp.abs(difference) / sampled.deviation))
+
+        return {
+            **self.scores(p),
+            "mean off by": median(p.mean - sampled.mean),
+            "deviation off by": median(p.deviation - sampled.deviation),
+        }
 
     def without_noise(self) -> dict[str, dict[str, float]]:
         """Scores of one network without noise, and of an ensemble of them as a mixture.
@@ -270,8 +282,3 @@ def summary(values: dict[str, np.ndarray]) -> dict[str, float]:
 def each_split(scores: dict[str, float], name: str) -> np.ndarray:
     """The scores (splits,) of a name, which `summary` made a part of its columns."""
     return np.array([value for key, value in scores.items() if key.startswith(f"{name}, split")])
-
-
-def _relative(values: jax.Array, sampled: jax.Array, searched: _Searched) -> float:
-    """Median over all test examples of a difference, in deviations of the samples."""
-    return float(jnp.median(jnp.abs(values - sampled) / searched.predictions.deviation))

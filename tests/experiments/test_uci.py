@@ -284,8 +284,8 @@ def test_runs_all_methods(tiny_yacht, tmp_path):
     (tmp_path / "uci" / "gal_results_100x_1layer.json").write_text(json.dumps(content))
     config = train.Config(dataset="yacht", num_samples=50, num_validation_samples=20, num_members=2, batch_size=16)
     metrics = train.run(config, tmp_path / "run")
-    methods = ("MC dropout", "moments", "deterministic", "ensemble", "concrete dropout")
-    assert list(metrics)[:6] == [*methods, "difference"]
+    methods = ("MC dropout", "moments", "moments, covariance", "deterministic", "ensemble", "concrete dropout")
+    assert list(metrics)[:7] == [*methods, "difference"]
     for name in methods:
         assert 0 < metrics[name]["RMSE"] < 5
         assert metrics[name]["RMSE, error"] > 0
@@ -294,7 +294,7 @@ def test_runs_all_methods(tiny_yacht, tmp_path):
     assert set(metrics["difference"]) == {"RMSE", "RMSE, error", "log-likelihood", "log-likelihood, error"}
     assert sum(value for name, value in metrics.items() if name.startswith("splits with rate")) == 2
     assert metrics["learned rate, layer 1"] != pytest.approx(0.1, abs=1e-4)
-    assert 0 < metrics["moments with covariance, error of deviation"] < 1
+    assert 0 < metrics["moments, covariance"]["deviation off by"] < 1
 
 
 @pytest.mark.parametrize(
