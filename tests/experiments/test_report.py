@@ -13,6 +13,7 @@ BOTH = {
     for metric, value in (("error %", 12.345), ("standard error", 0.6789), ("NLL", 0.9876))
 }
 FIT = {"RMSE": 1.2, "rate, layer 1": 0.1, "epistemic": 0.5, "aleatoric": 1.0, "RMSE, deviation": 0.3}
+SCORES = {"RMSE": 2.9, "RMSE, error": 0.17, "log-likelihood": -2.6, "log-likelihood, error": 0.05}
 DEPLOYED = {"error %": 1.234, "NLL": 0.05, "parameters": 1234, "kB": 5.6, "ms": 0.123}
 RUNS = {
     "language_model": (
@@ -76,6 +77,29 @@ RUNS = {
         {"local": {"first layer": 12345.0}, "single": {"first layer": 67890.0}},
         {"dataset": "mnist", "width": 250, "num_gradients": 200},
         "| first layer | 1.23e+04 | 6.79e+04 |",
+    ),
+    "uci": (
+        {
+            "MC dropout": SCORES,
+            "ensemble": {**SCORES, "RMSE": 3.1},
+            "difference": {**SCORES, "RMSE": -0.0123, "log-likelihood": 0.2},
+            "moments": {**SCORES, "mean off by": 0.01, "deviation off by": 0.02},
+            "moments, covariance": {**SCORES, "mean off by": 0.03, "deviation off by": 0.04},
+            "splits with rate 0.005": 4,
+            "splits with rate 0.01": 16,
+            "splits with precision 0.1": 20,
+            "learned rate, layer 1": 0.05,
+            "learned rate, layer 2": 0.06,
+        },
+        {"dataset": "boston", "multiplier": 100, "max_splits": 0, "num_members": 5, "num_samples": 10_000},
+        "## MC dropout for regression: Boston housing, 100x epochs",
+        "| MC dropout | 2.90 ± 0.17 | -2.600 ± 0.050 |",
+        "| published: MC dropout (V) | 2.90 ± 0.18 | -2.402 ± 0.042 |",
+        "| ensemble of 5 | 3.10 ± 0.17 | -2.600 ± 0.050 |",
+        "over 20 splits. Chosen by validation: rate 0.005 in 4, 0.01 in 16; precision 0.1 in 20 splits.",
+        "within two combined standard errors of the published numbers: RMSE yes, log-likelihood no. Ours minus theirs, "
+        "split by split: RMSE -0.0123 ± 0.17, log-likelihood +0.2 ± 0.05.",
+        "off by 0.010 and 0.020, with covariances by 0.030 and 0.040.",
     ),
 }
 

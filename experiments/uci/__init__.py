@@ -1,0 +1,1 @@
+"""MC dropout on the UCI regression sets: error and likelihood by the published protocol, beside other methods."""
