@@ -17,7 +17,7 @@ import jaxdrop
 from tests.methods import METHODS, SHAPE
 from tests.statistical import assert_frequency, assert_moments
 
-pytestmark = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+pytestmark = [pytest.mark.thorough, pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)]
 
 
 @pytest.fixture
@@ -138,7 +138,6 @@ def test_mean_and_variance(method, x, rate, getkey):
 # 6. Derivatives.
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_gradient_under_checkpoint_scan_and_vmap(method, x, getkey):
     keys = jax.random.split(getkey(), 2)
@@ -220,7 +219,6 @@ def test_linen_agrees_with_the_function(method, x, getkey):
     np.testing.assert_allclose(without, method.expectation(x, 0.3), rtol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_linen_under_jit_grad_vmap_scan_and_remat(method, x, getkey):
     class Block(nn.Module):
@@ -256,7 +254,6 @@ def test_nnx_agrees_with_the_function(method, x, getkey):
     np.testing.assert_allclose(nnx.view(layer, deterministic=True)(x), without, rtol=1e-6)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_nnx_under_jit_grad_vmap_scan_and_remat(method, x):
     def layer():

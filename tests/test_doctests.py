@@ -23,6 +23,7 @@ MODULES = sorted(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
     module = importlib.import_module(name)

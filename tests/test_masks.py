@@ -62,6 +62,7 @@ def test_layout_is_the_documented_one():
 shapes = st.lists(st.integers(0, 9), max_size=4).map(tuple)
 
 
+@pytest.mark.thorough
 @settings(max_examples=20, deadline=None)
 @given(shape=shapes, bits=st.sampled_from([8, 16, 32]), seed=st.integers(0, 2**32 - 1))
 def test_both_programs_draw_the_same_integers(shape, bits, seed):
@@ -114,6 +115,7 @@ def test_integers_are_uniform_and_independent(bits, getkey):
     assert_independent(low, np.asarray(_masks.random_uints(getkey(), (512, 512), bits)) < 2 ** (bits - 1))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("impl", IMPLEMENTATIONS)
 def test_keys_of_any_implementation(impl):
     keys = jax.random.split(jax.random.key(0, impl=impl), 400)

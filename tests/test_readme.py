@@ -9,6 +9,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 @pytest.mark.filterwarnings("default")
 def test_example_runs(number, monkeypatch):

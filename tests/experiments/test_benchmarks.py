@@ -37,6 +37,7 @@ def hide(monkeypatch, *libraries):
         monkeypatch.setitem(sys.modules, library, None)
 
 
+@pytest.mark.thorough
 def test_dropout_reports_every_contestant_and_writes_it(tmp_path, monkeypatch, capsys):
     hide(monkeypatch, "torch", "keras")
     path = tmp_path / "dropout.json"
@@ -85,6 +86,7 @@ def test_torch_is_timed_on_dropout(direction):
         assert ((y == 0) == (gradient == 0)).all()
 
 
+@pytest.mark.thorough
 def test_monte_carlo_reports_every_contestant_and_writes_it(tmp_path, monkeypatch):
     contestants, build = [], monte_carlo.contestants
     monkeypatch.setattr(monte_carlo, "contestants", lambda *args: contestants.extend(new := build(*args)) or new)
@@ -174,6 +176,7 @@ def test_methods_reports_every_method_and_what_it_holds(tmp_path):
         assert 0 <= by_name[name]["held_bytes"] - more.get(name, 0) < 0.3
 
 
+@pytest.mark.thorough
 def test_drop_block_reports_every_contestant_and_writes_it(tmp_path):
     path = tmp_path / "drop_block.json"
     report = drop_block.main(f"--sizes 2x6x6x3 --block 3 --rate 0.2 --repeats 1 --out {path}".split(" "))

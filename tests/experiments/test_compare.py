@@ -24,6 +24,7 @@ def trained(tmp_path_factory):
     return run(dataclasses.replace(TINY, methods=methods), workdir), workdir
 
 
+@pytest.mark.thorough
 def test_reports_each_network_and_their_standard_error(trained):
     metrics, _ = trained
     assert list(metrics) == ["none", "dropout + max-norm", "R-Drop"]
@@ -56,6 +57,7 @@ def network(methods, name, train, step=10):
     return MLP((4, 4), places) if methods is MLP_METHODS else ResNet((4, 8, 16), places, train=False)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("methods", [MLP_METHODS, RESNET_METHODS], ids=["mlp", "resnet"])
 def test_noise_is_on_in_training_alone_and_the_parameters_are_the_same(methods, getkey):
     images = jax.random.uniform(getkey(), (8, 12, 12))

@@ -56,12 +56,14 @@ def test_learns_and_is_surer_where_it_is_right(finished):
     assert result["metrics"]["deterministic"]["NLL"] != result["metrics"]["MC dropout"]["NLL"]
 
 
+@pytest.mark.thorough
 def test_the_same_configuration_gives_the_same_numbers_and_another_seed_others(finished, tmp_path):
     _, result = finished
     assert run(tmp_path / "again")["metrics"] == result["metrics"]
     assert run(tmp_path / "other", "--config.seed=1")["metrics"] != result["metrics"]
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_to_the_same_numbers(finished, tmp_path):
     _, result = finished
     workdir = tmp_path / "killed"

@@ -39,6 +39,7 @@ def test_refuses_a_text_of_less_than_a_window_in_each_part():
     assert len(windows(np.arange(10), 3, 3)) == 3
 
 
+@pytest.mark.thorough
 def test_all_methods_have_the_parameters_of_the_plain_network(tokens, getkey):
     config = dataclasses.replace(TINY, num_layers=1)
     model = network("none", config, train=False)
@@ -56,6 +57,7 @@ def test_all_methods_have_the_parameters_of_the_plain_network(tokens, getkey):
         assert np.allclose(predicted, plain) == (method != "zoneout"), method
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", RECURRENT)
 def test_recurrent_methods_have_noise_within_the_recurrence(method, tokens, getkey):
     config = dataclasses.replace(TINY, rate=0.0, word_rate=0.0)
@@ -80,6 +82,7 @@ def test_the_state_goes_on(method, tokens, getkey):
     np.testing.assert_allclose(jnp.concatenate([first, second], 1), whole, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["variational", "recurrent"])
 def test_in_training_the_state_goes_on_and_masks_are_drawn_anew(method, tokens, getkey):
     config = dataclasses.replace(TINY, rate=0.0, word_rate=0.0)

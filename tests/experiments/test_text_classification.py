@@ -34,6 +34,7 @@ def variables(getkey):
     return transformer().init(getkey(), jnp.ones((1, 4), int), method="both_heads")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("causal", [False, True])
 def test_padding_does_not_matter(causal, variables):
     short, long = jnp.array([[3, 4, 5]]), jnp.array([[3, 4, 5, 0, 0]])
@@ -64,6 +65,7 @@ def test_positions_are_the_paper_s():
         np.testing.assert_allclose(encoded[0, :, 2 * feature + 1], np.cos(angle), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_each_method_has_its_noise(variables, getkey):
     tokens, config = jnp.array([[3, 4, 5, 6]]), Config(rate=0.0, features=16, num_heads=2)
     plain = transformer().apply(variables, tokens, method="classify")

@@ -258,6 +258,7 @@ def test_max_pooling_of_rectified_maps():
     np.testing.assert_allclose(np.sqrt(p.variance), deviation, atol=0.06 * deviation.max())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("function", [jax.nn.softmax, jax.nn.log_softmax, jax.nn.logsumexp])
 @pytest.mark.parametrize("covariance", [False, True])
 def test_softmax(function, covariance):

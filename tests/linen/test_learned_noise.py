@@ -77,6 +77,7 @@ class AllThree(nn.Module):
         return jaxdrop.linen.VariationalDense(1, deterministic=quiet)(x)
 
 
+@pytest.mark.thorough
 def test_a_network_of_all_trains_and_samples(getkey):
     model, x = AllThree(), jax.random.normal(getkey(), (16, 4))
     variables = model.init(getkey(), x)

@@ -181,6 +181,7 @@ def test_parameters_are_those_of_the_cell_and_prediction_is_its_own(name, x, get
         np.testing.assert_array_equal(wrapped.apply(variables, x), plain.apply(variables, x))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WRAPPED)
 def test_noise_in_bidirectional_networks_under_jit_grad_and_the_sampler(name, x, getkey):
     class Model(nn.Module):

@@ -164,6 +164,7 @@ class Noisy(nn.Module):
         return {"mean": nn.Dense(3)(x) * scale}
 
 
+@pytest.mark.thorough
 def test_with_shared_masks_a_draw_is_one_function(x, getkey):
     variables, key = Noisy().init(getkey(), x), getkey()
 

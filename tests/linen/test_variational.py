@@ -37,6 +37,7 @@ def inputs(shape, key):
     return jnp.arange(8).reshape(2, 4) if shape is None else jax.random.normal(key, shape)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_is_the_function_in_training_and_flax_s_layer_on_pruned_weights_in_prediction(name, getkey):
     layer, plain, shape, function = CASES[name]
@@ -70,6 +71,7 @@ class Twice(nn.Module):
         return VariationalDense(2, weights, kl_ard, threshold=None, deterministic=not train, name="last")(x)
 
 
+@pytest.mark.thorough
 def test_the_divergence_of_a_model_counts_each_weight_once(getkey):
     model, x = Twice(), jnp.ones((3, 4))
     variables = model.init(getkey(), x)
@@ -93,6 +95,7 @@ def test_threshold_in_training_only_if_asked(getkey):
         np.testing.assert_allclose(layer.apply(variables, x, rng=clone(key)), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_trains_from_a_cold_start_and_compiles_once(dtype, getkey):
     """Means of zero: the bound rises, and everything stays finite."""

@@ -48,6 +48,7 @@ def test_parameters_are_those_of_the_plain_model_and_evaluation_its_own(x, varia
     np.testing.assert_array_equal(wrapped.apply(variables, x), Net(wrap=False).apply(variables, x))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("module", "where"),
     [

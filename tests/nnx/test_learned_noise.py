@@ -47,6 +47,7 @@ def test_log_normal_noise_zeroes_units_in_prediction(getkey):
     assert (layer(x)[0] == 0).tolist() == [False, True, False]
 
 
+@pytest.mark.thorough
 def test_a_network_of_all_trains_and_samples(getkey):
     rngs = nnx.Rngs(0)
     model = nnx.Sequential(

@@ -125,6 +125,7 @@ WRAPPED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WRAPPED)
 def test_noise_in_bidirectional_networks_under_jit_grad_and_the_sampler(name, x):
     rngs, lengths = nnx.Rngs(0), jnp.array([5, 2, 3])

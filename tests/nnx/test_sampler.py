@@ -141,6 +141,7 @@ def test_a_model_without_noise_raises(getkey):
             jaxdrop.nnx.sampler(model, jnp.ones((2, 3)))(getkey())
 
 
+@pytest.mark.thorough
 def test_with_shared_masks_a_draw_is_one_function(x, getkey):
     rngs = nnx.Rngs(0)
     model = nnx.Sequential(

@@ -20,6 +20,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_is_the_function_in_training_and_flax_s_layer_on_pruned_weights_in_prediction(name, getkey):
     kind, plain_kind, args, options, shape = CASES[name]
@@ -41,6 +42,7 @@ def test_is_the_function_in_training_and_flax_s_layer_on_pruned_weights_in_predi
     np.testing.assert_allclose(kl_divergence(layer), variational.kl_divergence(weights), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_trained_by_the_bound_of_the_whole_model(getkey):
     rngs = nnx.Rngs(0)
     multiplicative = functools.partial(variational.multiplicative_weights, shared="layer")

@@ -56,6 +56,7 @@ RECURRENT = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cell", RECURRENT)
 def test_an_lstm_runs_a_whole_sequence_on_one_mask(cell, x, getkey):
     model, where, key = lstm(cell), RECURRENT[cell], getkey()
@@ -145,6 +146,7 @@ def test_under_jax_transformations_of_what_does_not_own_the_module(x, getkey):
     assert len(np.unique(draws, axis=0)) == 3
 
 
+@pytest.mark.thorough
 def test_under_nnx_vmap_and_scan_over_layers(getkey):
     x = jnp.ones((1, 6))
 
@@ -197,6 +199,7 @@ def test_intermediates_are_captured(x):
     np.testing.assert_array_equal(jax.tree.leaves(state)[0], x)
 
 
+@pytest.mark.thorough
 def test_the_sampler_switches_it_on_and_leaves_the_model_as_it_is(x, getkey):
     model = WeightDrop(lstm(nnx.OptimizedLSTMCell), 0.5)
     model.eval()

@@ -50,6 +50,7 @@ def size(params):
     return sum(layer["kernel"].size for layer in params.values())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", MODELS)
 def test_compact_models_predict_alike(name, seed, getkey):
@@ -110,6 +111,7 @@ NOISY = [
 ]
 
 
+@pytest.mark.thorough
 def test_noise_is_taken_away_and_factors_go_into_kernels(getkey):
     model, x = nn.Sequential(NOISY), jax.random.normal(getkey(), (4, 6, 6, 1))
     params = model.init(getkey(), x)["params"]
