@@ -25,6 +25,7 @@ from jaxdrop.linen.recurrent import VariationalDropoutCell as VariationalDropout
 from jaxdrop.linen.recurrent import ZoneoutCell as ZoneoutCell
 from jaxdrop.linen.replace import replace as replace
 from jaxdrop.linen.sampler import sampler as sampler
+from jaxdrop.linen.sampler import weight_scaling as weight_scaling
 from jaxdrop.linen.shake_drop import ShakeDrop as ShakeDrop
 from jaxdrop.linen.sparse import SparseDense as SparseDense
 from jaxdrop.linen.sparse import sparsify as sparsify

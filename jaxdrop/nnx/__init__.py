@@ -26,6 +26,7 @@ from jaxdrop.nnx.recurrent import VariationalDropoutCell as VariationalDropoutCe
 from jaxdrop.nnx.recurrent import ZoneoutCell as ZoneoutCell
 from jaxdrop.nnx.replace import replace as replace
 from jaxdrop.nnx.sampler import sampler as sampler
+from jaxdrop.nnx.sampler import weight_scaling as weight_scaling
 from jaxdrop.nnx.shake_drop import ShakeDrop as ShakeDrop
 from jaxdrop.nnx.sparse import SparseLinear as SparseLinear
 from jaxdrop.nnx.sparse import sparsify as sparsify

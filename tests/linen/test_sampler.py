@@ -197,3 +197,31 @@ def test_shared_masks_need_examples(getkey):
     model = nn.Dropout(0.5, deterministic=True)
     with pytest.raises(ValueError, match="share_masks must be False for a model without arrays of examples"):
         jaxdrop.linen.sampler(model, {}, jnp.float32(1), share_masks=True)(getkey())
+
+
+@pytest.mark.parametrize("noisy", ["deep", "ours"])
+def test_layers_are_chosen_by_path(noisy, x, variables, getkey):
+    paths = []
+
+    def layers(path):
+        paths.append(path)
+        return path == {"deep": ("CheckpointInner_0", "block", "layers_1"), "ours": ("Dropout_4",)}[noisy]
+
+    key = getkey()
+    chosen = jaxdrop.linen.sampler(Everything(), variables, x, layers=layers)(key)
+    alone = jaxdrop.linen.sampler(Everything(noisy), variables, x)(key)
+    np.testing.assert_allclose(chosen["mean"], alone["mean"], rtol=1e-5, atol=1e-6)
+    assert len(set(paths)) == len(NOISES)
+
+
+def test_weight_scaling_switches_every_layer_off(x, variables):
+    class Noisy(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dropout(0.5, deterministic=False)(x)
+
+    np.testing.assert_array_equal(jaxdrop.linen.weight_scaling(Noisy(), {}, x), x)
+    expected = Everything().apply(variables, x)["mean"]
+    for model in (Everything(), Everything("ours")):
+        y = jax.jit(lambda x, model=model: jaxdrop.linen.weight_scaling(model, variables, x, train=True))(x)
+        np.testing.assert_allclose(y["mean"], expected, rtol=1e-5, atol=1e-6)

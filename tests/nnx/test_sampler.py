@@ -157,3 +157,31 @@ def test_with_shared_masks_a_draw_is_one_function(x, getkey):
     same = jnp.broadcast_to(x[:1], x.shape)
     assert (np.ptp(draw(same), axis=0) < 1e-5).all()
     assert (np.ptp(draw(same, False), axis=0) > 1e-2).any()
+
+
+def with_parameters_of(model, noisy):
+    other = model_in_eval_mode(noisy)
+    nnx.update(other, nnx.state(model, nnx.Param))
+    return other
+
+
+@pytest.mark.parametrize("noisy", ["deep", "no rngs"])
+def test_layers_are_chosen_by_path(noisy, x, getkey):
+    place = {"deep": ("deep", "layers", "0", "layers", "1"), "ours": ("ours",), "no rngs": ("without_rngs",)}[noisy]
+    model, key = model_in_eval_mode("all"), getkey()
+    chosen = jaxdrop.nnx.sampler(model, x, layers=lambda path: path == place)
+    plain = jaxdrop.nnx.sampler(with_parameters_of(model, noisy), x)
+    # The streams of noisy layers are seeded by their number, so that samples are others but alike.
+    p, q = (jaxdrop.monte_carlo(sample, key, 2000).variance["hidden"] for sample in (chosen, plain))
+    np.testing.assert_allclose(p, q, rtol=0.35, atol=1e-5)
+    with pytest.raises(ValueError, match="must have a stochastic layer"):
+        jaxdrop.nnx.sampler(model, x, layers=lambda path: False)(key)
+
+
+def test_weight_scaling_switches_every_layer_off(x):
+    model = Everything("all", nnx.Rngs(0))
+    before = snapshot(model)
+    y = jax.jit(lambda x: jaxdrop.nnx.weight_scaling(model, x, train=True))(x)["hidden"]
+    jax.tree.map(np.testing.assert_array_equal, snapshot(model), before)
+    expected = with_parameters_of(model, "none")(x)["hidden"]
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
