@@ -47,7 +47,8 @@ def _stack(network: str, dense: Layer, conv: Layer, drop: Sequence[nn.Module]) -
             layers += [conv(channels, (5, 5), padding="VALID"), nn.relu, pool]
     layers.append(_flatten)
     for width in (500,) if network == LENET5 else map(int, network.split("-")):
-        layers += [dense(width), nn.relu, *drop]
+        # One element, so that the layers have the same names with and without dropout.
+        layers += [dense(width), nn.Sequential([nn.relu, *drop]) if drop else nn.relu]
     return nn.Sequential([*layers, dense(10)])
 
 

@@ -46,7 +46,8 @@ class _Program:
         names = dict(zip([*jaxpr.constvars, *jaxpr.invars], inputs, strict=True))
 
         def read(v: Any) -> _Name:
-            return self._constant(jnp.asarray(v.val, v.aval.dtype)) if isinstance(v, core.Literal) else names[v]
+            aval: Any = v.aval
+            return self._constant(jnp.asarray(v.val, aval.dtype)) if isinstance(v, core.Literal) else names[v]
 
         for equation in jaxpr.eqns:
             if _is_plain_call(equation):

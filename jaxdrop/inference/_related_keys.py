@@ -52,8 +52,8 @@ def _split(words: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return _derived(words, numbers, _SPLIT).reshape(*shape, 4)
 
 
-def _fold_in(words: jax.Array, data: jax.Array) -> jax.Array:
-    return _derived(words, data, _FOLD_IN)
+def _fold_in(words: jax.Array, data: int) -> jax.Array:
+    return _derived(words, jnp.asarray(data), _FOLD_IN)
 
 
 def _derived(words: jax.Array, numbers: jax.Array, column: np.uint32) -> jax.Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.sparse_vd.magnitude import gradually, largest
-from experiments.sparse_vd.networks import noisy, plain
+from experiments.sparse_vd.networks import LENET5, noisy, plain
 from experiments.sparse_vd.train import Config, examples, run
 from jaxdrop import variational
 
@@ -102,3 +102,10 @@ def test_refuses_settings_that_make_no_sense(field, value, message):
 def test_refuses_a_network_that_the_images_are_too_small_for():
     with pytest.raises(ValueError, match="too small for 'lenet5'"):
         Config(dataset="digits", network="lenet5")
+
+
+@pytest.mark.parametrize("network", ["20-10", LENET5])
+def test_layers_have_the_same_names_with_and_without_dropout(network):
+    networks = [plain(network, dropout_rate=rate) for rate in (0.0, 0.5)]
+    first, second = (jax.eval_shape(n.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1))) for n in networks)
+    assert first == second

@@ -1,0 +1,15 @@
+r"""How exact each way to predict with dropout is, on LeNet-5 for MNIST.
+
+Command:  python -m experiments configs/estimators/mnist_cnn.py
+Cost:     not run.
+Expect:   as with the MLP.
+"""
+
+from experiments.estimators.train import Config
+
+
+def get_config() -> Config:
+    """Convolutions of 20 and 50 channels, 500 units, half of them dropped before each dense layer."""
+    return Config(
+        dataset="mnist", network="lenet5", epochs=2, batch_size=128, num_reference=10_000, repeats=10, sizes="10;100"
+    )

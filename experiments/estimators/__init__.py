@@ -1,0 +1,1 @@
+"""Errors of estimators of what a network with dropout predicts."""
