@@ -15,6 +15,7 @@ from experiments.common.errors import RefusedError
 from experiments.common.reporting import provenance, reason, table
 from experiments.compare.methods import MLP_METHODS
 from experiments.concrete.picture import against_examples
+from experiments.report_estimators import estimators
 from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
 from experiments.report_uci import uci
 
@@ -235,6 +236,7 @@ SECTIONS = {
     "concrete": concrete,
     "gradient_variance": gradient_variance,
     "uci": uci,
+    "estimators": estimators,
     "digits": _digits,
 }
 

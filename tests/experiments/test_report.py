@@ -15,7 +15,27 @@ BOTH = {
 FIT = {"RMSE": 1.2, "rate, layer 1": 0.1, "epistemic": 0.5, "aleatoric": 1.0, "RMSE, deviation": 0.3}
 SCORES = {"RMSE": 2.9, "RMSE, error": 0.17, "log-likelihood": -2.6, "log-likelihood, error": 0.05}
 DEPLOYED = {"error %": 1.234, "NLL": 0.05, "parameters": 1234, "kB": 5.6, "ms": 0.123}
+ERRORS = {
+    "probabilities": 0.02,
+    "information": 0.05,
+    "information, bias": -0.01,
+    "jackknifed information": 0.06,
+    "jackknifed information, bias": 0.001,
+}
+MOMENTS = {"mean off by": 0.0123, "deviation off by": 0.0456, "time / 100 samples": 0.05}
 RUNS = {
+    "estimators": (
+        {
+            "independent, 10 samples": ERRORS,
+            "balanced, 10 samples": {**ERRORS, "probabilities": 0.01},
+            "weight scaling": {"probabilities": 0.03},
+            "moments": MOMENTS,
+            "moments, covariance": MOMENTS,
+        },
+        {"network": "8-8", "dataset": "digits", "rate": 0.5, "num_test": 5, "repeats": 3, "num_reference": 99},
+        "| balanced, 10 | 10.00 | 4.00 | 50.00 | -10.00 | 60.00 | 1.00 |",
+        "| moments | 1.2 | 4.6 | 1/20.0 |",
+    ),
     "language_model": (
         {"none": {**TRAINED, "validation, network 0": 8.4, "validation, network 1": 8.6}},
         {"dataset": "shakespeare", "max_symbols": 50_000, "num_layers": 1, "width": 200, "num_seeds": 2},
