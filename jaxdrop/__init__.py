@@ -53,6 +53,9 @@ from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Moments as Moments
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler
+from jaxdrop.inference import dirichlet_distillation_loss as dirichlet_distillation_loss
+from jaxdrop.inference import dirichlet_prediction as dirichlet_prediction
+from jaxdrop.inference import gaussian_distillation_loss as gaussian_distillation_loss
 from jaxdrop.inference import moments as moments
 from jaxdrop.inference import monte_carlo as monte_carlo
 from jaxdrop.losses import activation_regularization as activation_regularization

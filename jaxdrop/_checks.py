@@ -402,6 +402,15 @@ def labels_of_logits(name: str, labels: jax.Array, logits_name: str, logits: jax
         raise TypeError(f"{name} must be integers, got {labels.dtype}.")
 
 
+def samples_of_logits(name: str, samples: jax.Array, logits_name: str, logits: jax.Array) -> None:
+    """Raises unless `samples` are (num_samples, ..., classes), at least one, for `logits` of shape (..., classes)."""
+    if samples.shape[1:] != logits.shape or logits.ndim == 0 or logits.shape[-1] == 0 or len(samples) == 0:
+        raise ValueError(
+            f"{logits_name} must be (..., classes) and {name} (num_samples, ..., classes), of at least one sample and "
+            f"class, got shapes {logits.shape} and {samples.shape}."
+        )
+
+
 def params_given(params: object) -> None:
     """Raises what optax does where a transformation needs `params` and gets None."""
     if params is None:

@@ -41,7 +41,7 @@ class ClassPrediction(NamedTuple):
       expected_entropy: Mean of the entropies, (...): the aleatoric part.
       mutual_information: Their difference, (...): the epistemic part. It is biased downwards for few samples, so values
         from different numbers of samples do not compare.
-      votes: How many samples have each class as their most probable, (..., classes), int32.
+      votes: How many samples have each class as their most probable, (..., classes), int32; None without samples.
       samples: The probabilities of each sample with a leading axis of length num_samples, or None.
     """
 
