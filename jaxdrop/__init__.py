@@ -56,6 +56,8 @@ from jaxdrop.inference import Sampler as Sampler
 from jaxdrop.inference import dirichlet_distillation_loss as dirichlet_distillation_loss
 from jaxdrop.inference import dirichlet_prediction as dirichlet_prediction
 from jaxdrop.inference import gaussian_distillation_loss as gaussian_distillation_loss
+from jaxdrop.inference import model_precision as model_precision
+from jaxdrop.inference import model_weight_decay as model_weight_decay
 from jaxdrop.inference import moments as moments
 from jaxdrop.inference import monte_carlo as monte_carlo
 from jaxdrop.losses import activation_regularization as activation_regularization

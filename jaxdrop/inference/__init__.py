@@ -1,5 +1,7 @@
 """Predicting under noise."""
 
+from jaxdrop.inference.bayesian import model_precision as model_precision
+from jaxdrop.inference.bayesian import model_weight_decay as model_weight_decay
 from jaxdrop.inference.distillation import dirichlet_distillation_loss as dirichlet_distillation_loss
 from jaxdrop.inference.distillation import dirichlet_prediction as dirichlet_prediction
 from jaxdrop.inference.distillation import gaussian_distillation_loss as gaussian_distillation_loss
