@@ -65,6 +65,7 @@ from jaxdrop.losses import expectation_linear_loss as expectation_linear_loss
 from jaxdrop.losses import r_drop_loss as r_drop_loss
 from jaxdrop.losses import temporal_activation_regularization as temporal_activation_regularization
 from jaxdrop.max_norm import max_norm as max_norm
+from jaxdrop.repeat_examples import repeat_examples as repeat_examples
 
 if TYPE_CHECKING:
     from jaxdrop import linen as linen

@@ -411,6 +411,16 @@ def samples_of_logits(name: str, samples: jax.Array, logits_name: str, logits: j
         )
 
 
+def examples(name: str, leaves: Sequence[jax.typing.ArrayLike]) -> None:
+    """Raises unless all leaves of a batch have a first axis, of one length, and none holds PRNG keys."""
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    if not all(shapes) or len({shape[0] for shape in shapes}) > 1:
+        listed = ", ".join(map(str, shapes))
+        raise ValueError(f"{name} must be of arrays (batch, ...) with as many examples each, got shapes {listed}.")
+    if any(isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves):
+        raise TypeError(f"{name} must not hold PRNG keys, whose copies would draw the same noise.")
+
+
 def params_given(params: object) -> None:
     """Raises what optax does where a transformation needs `params` and gets None."""
     if params is None:
