@@ -109,7 +109,7 @@ def concrete(path: Path, run: dict[str, Any], link: str) -> str:
 def gradient_variance(path: Path, run: dict[str, Any], link: str) -> str:
     """The variance of gradients by estimator."""
     columns, config = run["metrics"], run["config"]
-    rows = [(name, *(f"{values[name]:.3g}" for values in columns.values())) for name in next(iter(columns.values()))]
+    rows = [(name, *(f"{values[name]:.2e}" for values in columns.values())) for name in next(iter(columns.values()))]
     return "\n".join(
         [
             f"## Variance of gradients: 784 - 3 x {config['width']} - 10, {config['dataset']}\n",

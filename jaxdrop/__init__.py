@@ -53,6 +53,11 @@ from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Moments as Moments
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler
+from jaxdrop.inference import dirichlet_distillation_loss as dirichlet_distillation_loss
+from jaxdrop.inference import dirichlet_prediction as dirichlet_prediction
+from jaxdrop.inference import gaussian_distillation_loss as gaussian_distillation_loss
+from jaxdrop.inference import model_precision as model_precision
+from jaxdrop.inference import model_weight_decay as model_weight_decay
 from jaxdrop.inference import moments as moments
 from jaxdrop.inference import monte_carlo as monte_carlo
 from jaxdrop.losses import activation_regularization as activation_regularization
@@ -60,6 +65,7 @@ from jaxdrop.losses import expectation_linear_loss as expectation_linear_loss
 from jaxdrop.losses import r_drop_loss as r_drop_loss
 from jaxdrop.losses import temporal_activation_regularization as temporal_activation_regularization
 from jaxdrop.max_norm import max_norm as max_norm
+from jaxdrop.repeat_examples import repeat_examples as repeat_examples
 
 if TYPE_CHECKING:
     from jaxdrop import linen as linen

@@ -402,6 +402,25 @@ def labels_of_logits(name: str, labels: jax.Array, logits_name: str, logits: jax
         raise TypeError(f"{name} must be integers, got {labels.dtype}.")
 
 
+def samples_of_logits(name: str, samples: jax.Array, logits_name: str, logits: jax.Array) -> None:
+    """Raises unless `samples` are (num_samples, ..., classes), at least one, for `logits` of shape (..., classes)."""
+    if samples.shape[1:] != logits.shape or logits.ndim == 0 or logits.shape[-1] == 0 or len(samples) == 0:
+        raise ValueError(
+            f"{logits_name} must be (..., classes) and {name} (num_samples, ..., classes), of at least one sample and "
+            f"class, got shapes {logits.shape} and {samples.shape}."
+        )
+
+
+def examples(name: str, leaves: Sequence[jax.typing.ArrayLike]) -> None:
+    """Raises unless all leaves of a batch have a first axis, of one length, and none holds PRNG keys."""
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    if not all(shapes) or len({shape[0] for shape in shapes}) > 1:
+        listed = ", ".join(map(str, shapes))
+        raise ValueError(f"{name} must be of arrays (batch, ...) with as many examples each, got shapes {listed}.")
+    if any(isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves):
+        raise TypeError(f"{name} must not hold PRNG keys, whose copies would draw the same noise.")
+
+
 def params_given(params: object) -> None:
     """Raises what optax does where a transformation needs `params` and gets None."""
     if params is None:

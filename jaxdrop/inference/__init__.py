@@ -1,5 +1,10 @@
 """Predicting under noise."""
 
+from jaxdrop.inference.bayesian import model_precision as model_precision
+from jaxdrop.inference.bayesian import model_weight_decay as model_weight_decay
+from jaxdrop.inference.distillation import dirichlet_distillation_loss as dirichlet_distillation_loss
+from jaxdrop.inference.distillation import dirichlet_prediction as dirichlet_prediction
+from jaxdrop.inference.distillation import gaussian_distillation_loss as gaussian_distillation_loss
 from jaxdrop.inference.moments import Moments as Moments
 from jaxdrop.inference.moments import moments as moments
 from jaxdrop.inference.monte_carlo import monte_carlo as monte_carlo

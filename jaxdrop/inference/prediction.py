@@ -35,7 +35,7 @@ class ClassPrediction(NamedTuple):
         for few samples, so values from different numbers of samples do not compare.
       jackknifed_information: The same less its bias, to first order in 1 / num_samples, (...); it may be below 0. None
         if there is but one block of samples.
-      votes: How many samples have each class as their most probable, (..., classes), int32.
+      votes: How many samples have each class as their most probable, (..., classes), int32; None without samples.
       num_samples: How many samples were drawn, int32.
       standard_error: A `ClassPrediction` with the standard errors of the statistics above, or None if there is but one
         block of samples.
