@@ -14,6 +14,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 
+import gc
 import itertools
 
 import jax
@@ -21,6 +22,11 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+# Traced programs are many small objects that stay: looking through them all the time takes a tenth of the whole.
+gc.freeze()
+gc.set_threshold(200_000, 50, 100)
 
 
 @pytest.fixture
