@@ -71,6 +71,7 @@ def test_r_drop_gradient():
     np.testing.assert_allclose(gradients[1], expected_2, rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.thorough
 def test_r_drop_is_finite_for_extreme_logits():
     extreme = jnp.float32([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0], [1e4, 1e4, -1e4]])
     labels = jnp.array([1, 1, 2])
@@ -90,6 +91,7 @@ def test_r_drop_takes_sequences():
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_low_precision_is_computed_in_float32(dtype):
     x, y = jnp.asarray(draw(0), dtype), jnp.asarray(draw(1), dtype)

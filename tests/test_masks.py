@@ -79,6 +79,7 @@ def test_both_programs_draw_the_same_integers(shape, bits, seed):
             np.testing.assert_array_equal(jax.jit(program, static_argnums=2)(*words, layout), drawn)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(
     shape=shapes,
@@ -126,6 +127,7 @@ def test_keys_of_any_implementation(impl):
     np.testing.assert_array_equal(jax.vmap(lambda key: jaxdrop.dropout(key, jnp.ones(500), 0.3))(keys[:4]), y)
 
 
+@pytest.mark.thorough
 def test_every_word_of_a_key_counts():
     keys = [jax.random.wrap_key_data(jnp.asarray([1, 2, 3, last], jnp.uint32), impl="rbg") for last in (4, 5)]
     assert not np.array_equal(*(_masks.random_uints(key, (100,), 8) for key in keys))

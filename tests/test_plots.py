@@ -86,6 +86,7 @@ def test_masks_refuses_other_shapes():
         plots.masks(np.ones(3))
 
 
+@pytest.mark.thorough
 def test_says_what_is_missing_without_matplotlib():
     code = """
 import sys

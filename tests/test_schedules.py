@@ -114,6 +114,7 @@ def test_depth_rates_are_as_static_as_the_rate():
 SCHEDULE = schedules.late(0.5, 2)
 
 
+@pytest.mark.thorough
 def test_drives_linen_without_recompilation(getkey):
     class Model(nn.Module):
         @nn.compact

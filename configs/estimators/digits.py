@@ -3,7 +3,8 @@ r"""How exact each way to predict with dropout is, on an MLP for small digits.
 Command:  python -m experiments configs/estimators/digits.py
 Cost:     3 minutes on 2 CPU cores beside other work.
 Expect:   of 100 samples, antithetic ones have the error of 160 independent ones, and balanced ones of 196; the
-          jackknife takes 90 % of the mutual information's bias away. Moments with covariance are within 0.2 % of the deviation.
+          jackknife takes 90 % of the mutual information's bias away. With covariance,
+          moments are within 0.2 % of the deviation.
 """
 
 from experiments.estimators.train import Config

@@ -36,6 +36,7 @@ def test_reports_each_network_and_their_standard_error(trained):
         assert values["error %"] < 50  # chance is 90
 
 
+@pytest.mark.thorough
 def test_reports_on_the_validation_examples_if_asked(trained, tmp_path):
     metrics, _ = trained
     validated = run(dataclasses.replace(TINY, methods="none", validate=True), tmp_path)

@@ -30,6 +30,7 @@ def finished(tmp_path_factory):
     return workdir, run(workdir)
 
 
+@pytest.mark.thorough
 def test_writes_result_configuration_pictures_and_events(finished):
     workdir, result = finished
     assert result["config"]["width"] == 32

@@ -71,6 +71,7 @@ def test_minimises_the_loss_and_logs_each_epoch(tmp_path):
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stop_at", [1, 2, 5])
 def test_resumes_bit_for_bit_from_the_last_checkpoint(tmp_path, stop_at):
     expected, _ = train(tmp_path / "uninterrupted")
@@ -156,6 +157,7 @@ def fit_scalar(loss, workdir, optimizer, **other):
     return fit(loss, {"params": jnp.ones(()), **other}, optimizer, EXAMPLES, jax.random.key(0), **options)
 
 
+@pytest.mark.thorough
 def test_networks_trained_side_by_side_are_those_trained_alone(tmp_path):
     options = {"epochs": 3, "batch_size": 8, "workdir": tmp_path, "evaluate": lambda variables: {}}
     keys = jax.random.split(jax.random.key(0), 3)

@@ -82,6 +82,7 @@ def test_without_dropout_it_is_that_of_jax(case, groups, getkey):
     np.testing.assert_allclose(jax.jit(traced)(*operands, dropout_rate=0.0), theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("groups", [4, 2, 1])
 @pytest.mark.parametrize("case", ["mask", "bias", "causal"])
 def test_in_bfloat16_it_is_the_einsum_to_that_rounding(case, groups, getkey):
@@ -198,6 +199,7 @@ class Attends(nn.Module):
         return layer(x, mask=mask, deterministic=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("broadcast", [False, True])
 def test_in_flax_s_linen_module(broadcast, getkey):
     x, mask = jax.random.normal(getkey(), (3, 2, 6, 8)), nn.make_causal_mask(jnp.ones((3, 2, 6)))
@@ -213,6 +215,7 @@ def test_in_flax_s_linen_module(broadcast, getkey):
     assert np.allclose(draw[0], draw[1], atol=1e-6) == broadcast
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("broadcast", [False, True])
 def test_in_flax_s_nnx_module(broadcast, getkey):
     def layer(**options):

@@ -131,6 +131,7 @@ def test_memory_does_not_grow_with_the_samples(getkey):
     assert many.temp_size_in_bytes < few.temp_size_in_bytes + 10_000
 
 
+@pytest.mark.thorough
 def test_keys_are_used_once_and_may_differ_between_shards(getkey):
     def predict(key, moments):
         return jaxdrop.moment_matched_mean(key, moments, jnp.tanh, 3)

@@ -72,6 +72,7 @@ def test_at_rate_0_it_is_the_mean_and_one_branch_is_the_branch(getkey):
     np.testing.assert_allclose(jaxdrop.fractal_drop_path_expectation(x), np.mean(x, 0), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_gradient_goes_to_the_survivors_in_equal_parts_and_not_into_the_rate(getkey):
     key = getkey()
 
@@ -111,6 +112,7 @@ def test_keeps_the_dtype(dtype, getkey):
         assert set(np.unique(y)) <= set(np.asarray(jnp.asarray(means, dtype)))
 
 
+@pytest.mark.thorough
 def test_same_noise_under_jit_vmap_checkpoint_and_scan_for_every_rate(getkey):
     key, x = getkey(), jnp.stack(branches(20))
     f = jax.jit(functools.partial(jaxdrop.fractal_drop_path, mode="row"))
@@ -234,6 +236,7 @@ def path(z, weights, column, depth):
     return path(path(z, weights[0], column, depth - 1), weights[1], column, depth - 1)
 
 
+@pytest.mark.thorough
 def test_a_column_passes_through_a_fractal_block_as_a_plain_network(getkey):
     weights, z, key = fractal_weights(getkey(), 3), jax.random.normal(getkey(), (5, 4)), getkey()
 

@@ -101,6 +101,7 @@ def linen_stack(rate, **options):
     return nn.Sequential([jaxdrop.linen.LayerDrop(nn.Dense(4), rate, **options) for _ in range(8)])
 
 
+@pytest.mark.thorough
 def test_linen_module(getkey):
     x = jnp.ones((3, 4))
     variables = linen_stack(0.3, deterministic=True).init(getkey(), x)
@@ -120,6 +121,7 @@ def test_linen_module(getkey):
     assert np.all(jaxdrop.monte_carlo(sample, getkey(), 10).variance > 0)
 
 
+@pytest.mark.thorough
 def test_nnx_module(getkey):
     rngs = nnx.Rngs(0)
     model = nnx.Sequential(*[jaxdrop.nnx.LayerDrop(nnx.Linear(4, 4, rngs=rngs), 0.3, rngs=rngs) for _ in range(8)])

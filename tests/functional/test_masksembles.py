@@ -27,6 +27,7 @@ def test_masks_are_of_the_asked_width_keep_alike_and_use_every_feature(features,
     np.testing.assert_array_equal(masks, jaxdrop.masksembles_masks(features, num_masks, scale, seed=3))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scale", [2.0, 3.0])
 def test_masks_overlap_as_the_scale_says(scale):
     """Intersection over union 1 / (2 s - 1), before positions that none uses are left out: those are in no union."""

@@ -35,6 +35,7 @@ def trained(getkey):
     return jax.tree.map(lambda leaf: leaf + 0.1 * jax.random.normal(jax.random.key(1), leaf.shape), params), x
 
 
+@pytest.mark.thorough
 def test_a_plain_linen_network_predicts_what_one_with_dropout_does(trained):
     params, x = trained
     with_dropout = ConvNet(drop=True).apply({"params": params}, x)

@@ -98,6 +98,7 @@ def test_without_shaking_forward_it_is_stochastic_depth(getkey):
 # Derivatives, which are not those of the value.
 
 
+@pytest.mark.thorough
 def test_value_and_derivatives_are_exact(getkey):
     key, shape = getkey(), (6, 4, 3)
     forward, backward = factors(clone(key), 0.5, shape, mode="row")
@@ -119,6 +120,7 @@ def test_value_and_derivatives_are_exact(getkey):
     np.testing.assert_allclose(jax.jvp(loss, (x,), (v,))[1], (gradient * v).sum(), rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_infinities_large_numbers_and_low_precision_come_through(getkey):
     key = getkey()
     forward, _ = factors(clone(key), 1.0, (3,))

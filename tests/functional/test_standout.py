@@ -136,6 +136,7 @@ def test_straight_through_changes_neither_the_output_nor_the_gradient_of_the_act
     np.testing.assert_array_equal(tangent, 2 * y)
 
 
+@pytest.mark.thorough
 def test_derivatives_under_checkpoint_vmap_and_twice(getkey):
     key, x, logits = getkey(), jnp.asarray([1.5, 2.0, 3.0]), jnp.asarray([-0.5, 0.1, 0.9])
     f = functools.partial(jaxdrop.standout, straight_through=True)
@@ -286,6 +287,7 @@ class NnxNet(nnx.Module):
         return self.standout(nnx.sigmoid(self.dense(x)), self.belief(x), **options)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("free", [False, True], ids=["tied", "free"])
 def test_linen_module(free, getkey):
     inputs, key = jax.random.normal(getkey(), (3, 4)), getkey()

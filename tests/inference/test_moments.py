@@ -307,6 +307,7 @@ class Network(nn.Module):
         return nn.Dense(4)(x)
 
 
+@pytest.mark.thorough
 def test_a_network_agrees_with_samples():
     variables = Network().init(jax.random.key(0), X)
     # As in a trained network, units agree on what they tell the next layer.
@@ -394,6 +395,7 @@ def test_half_precision_is_computed_in_single():
     np.testing.assert_allclose(p.variance, wide[0] ** 2 * rate / (1 - rate) @ wide[1] ** 2, rtol=1e-3)
 
 
+@pytest.mark.thorough
 def test_clark_maximum_of_two_is_exact():
     """Given one of them, the mean of the maximum and of its square have closed forms."""
     means, deviations = np.array([-1.0, -0.3, 0, 0.5, 40]), np.array([0, 0.2, 1, 2, 3])

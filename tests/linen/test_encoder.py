@@ -71,6 +71,7 @@ def test_each_rate_drops_in_its_place(x, variables, getkey):
         np.testing.assert_allclose(run(x, variables, getkey(), **{place: 1.0}), y, atol=1e-5, err_msg=place)
 
 
+@pytest.mark.thorough
 def test_stochastic_depth_rises_with_depth(x, variables, getkey):
     """At rate 1 the second of two layers has rate 1 and the first 1/2: both of its branches go for a quarter."""
     many = jnp.tile(x, (300, 1, 1))
@@ -101,6 +102,7 @@ def test_other_noise_on_the_weights(noise, x, variables, getkey):
     assert not np.allclose(y, by_hand(x, variables), atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_masked_keys_do_not_count(x, variables):
     mask = jnp.arange(6) < 4
     encoder = Encoder(2, 2, 16, deterministic=True)

@@ -17,6 +17,7 @@ def left_by(layer, variables, x, **kwargs):
     return layer.apply(variables, x, mutable=["kl_divergence"], **kwargs)
 
 
+@pytest.mark.thorough
 def test_concrete_dropout_before_a_grouped_convolution(getkey):
     layer = ConcreteDropout(
         nn.Conv(4, (3, 3), feature_group_count=2), 0.5, rate=0.3, temperature=2 / 3, broadcast_dims=(1, 2)
@@ -35,6 +36,7 @@ def test_concrete_dropout_before_a_grouped_convolution(getkey):
     np.testing.assert_allclose(kl_divergence(state), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shared", ["layer", "neuron"])
 def test_variational_gaussian_dropout_counts_every_weight(shared, getkey):
     layer = VariationalGaussianDropout(nn.Dense(3), log_alpha=-1.0, shared=shared)
@@ -49,6 +51,7 @@ def test_variational_gaussian_dropout_counts_every_weight(shared, getkey):
     np.testing.assert_allclose(kl_divergence(state), 12 * variational.kl_kingma(-1.0), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_log_normal_noise_zeroes_units_in_prediction(getkey):
     layer, x, key = LogNormalNoise(), jnp.ones((5, 3)), getkey()
     factors = LogNormalFactors(jnp.array([0.0, -4.0, -1.0]), jnp.array([-5.0, 2.0, -1.0]))

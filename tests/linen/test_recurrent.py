@@ -55,6 +55,7 @@ def run(cell, variables, x, key, **options):
     return y, masks
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_variational_dropout_is_the_formula_with_the_masks_in_the_carry(name, tied, x, getkey):
@@ -206,6 +207,7 @@ def test_noise_in_bidirectional_networks_under_jit_grad_and_the_sampler(name, x,
     assert (jaxdrop.monte_carlo(sample, getkey(), 8).variance > 0).any((1, 2)).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["variational", "zoneout"])
 def test_padding_leaves_the_carry_of_the_last_step(name, x, getkey):
     rnn = nn.RNN(WRAPPED[name](nn.LSTMCell(6), True), return_carry=True, split_rngs=PER_STEP)

@@ -37,6 +37,7 @@ def variables(x):
     return Model().init(jax.random.key(1), x, train=False)
 
 
+@pytest.mark.thorough
 def test_every_layer_is_replaced_and_variables_are_the_same(x, variables, getkey):
     replaced = jaxdrop.linen.replace(Model(), gaussian)
     y = replaced.apply(variables, x, rngs={"dropout": getkey()})

@@ -49,6 +49,7 @@ def variables(x):
     return Everything().init(jax.random.key(0), x)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("noisy", NOISES)
 def test_every_dropout_is_on(noisy, x, variables, getkey):
     model = Everything(noisy)
@@ -58,6 +59,7 @@ def test_every_dropout_is_on(noisy, x, variables, getkey):
     assert not np.array_equal(first["mean"], second["mean"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("train", [False, True])
 def test_batch_statistics_and_variables_stay(train, x, variables, getkey):
     """Even when the model is called as for training."""
@@ -77,6 +79,7 @@ def test_batch_statistics_and_variables_stay(train, x, variables, getkey):
     jax.tree.map(np.testing.assert_array_equal, before, variables)
 
 
+@pytest.mark.thorough
 def test_agrees_with_apply(getkey):
     model = nn.Sequential([nn.Dense(6), nn.Dropout(0.5, deterministic=False), nn.Dense(2)])
     x, key = jnp.ones((3, 4)), getkey()
@@ -85,6 +88,7 @@ def test_agrees_with_apply(getkey):
     np.testing.assert_allclose(jaxdrop.linen.sampler(model, variables, x)(key), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_model_works_as_before(x, variables, getkey):
     model = Everything()
     before = model.apply(variables, x)["mean"]
@@ -92,6 +96,7 @@ def test_the_model_works_as_before(x, variables, getkey):
     np.testing.assert_array_equal(model.apply(variables, x)["mean"], before)
 
 
+@pytest.mark.thorough
 def test_under_nn_scan_over_layers(getkey):
     class Block(nn.Module):
         @nn.compact

@@ -132,6 +132,7 @@ def test_trains_from_a_cold_start_and_compiles_once(dtype, getkey):
     assert alive[2:].sum() < 6
 
 
+@pytest.mark.thorough
 def test_the_sampler_switches_it_on(getkey):
     model, x = Twice(), jnp.ones((3, 4))
     variables = model.init(getkey(), x)

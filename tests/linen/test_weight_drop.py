@@ -99,6 +99,7 @@ def test_kernels_beside_the_module_are_dropped_by_their_own_paths(x, getkey):
     np.testing.assert_array_equal(y, Inner(wrap=False).apply({"params": dropped}, x))
 
 
+@pytest.mark.thorough
 def test_gradients_are_those_of_the_stored_parameters(x, getkey):
     module, key = nn.Sequential([nn.Dense(6), nn.tanh, nn.Dense(3)]), getkey()
     params = module.init(getkey(), x)["params"]

@@ -29,6 +29,7 @@ def test_equal_scikit_learn(decimals):
         np.testing.assert_allclose(jax.jit(false_positive_rate)(uncertainty, positive, rate), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_nineteen_of_twenty_are_enough():
     # The least uncertain positive example lies below half of the negative ones, and need not be flagged.
     uncertainty = jnp.concatenate([jnp.array([0.5]), jnp.full(19, 2.0), jnp.array([0.0, 1.0])])

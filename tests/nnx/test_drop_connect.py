@@ -63,6 +63,7 @@ def test_is_the_function(layers, getkey):
         np.testing.assert_array_equal(layer(x, rngs=clone(key)), jnp.tanh(expected))
 
 
+@pytest.mark.thorough
 def test_predicts_in_three_ways(getkey):
     x = jax.random.normal(getkey(), (3, 5))
     layer = DENSE(5, 6, 0.5, nnx.relu, num_samples=2000, rngs=nnx.Rngs(0))
@@ -91,6 +92,7 @@ def test_prediction_by_samples_needs_a_stream():
         layer(jnp.ones((1, 3)))
 
 
+@pytest.mark.thorough
 def test_computes_in_the_given_dtype():
     layer = CONV(3, 2, 3, 0.5, dtype=jnp.bfloat16, param_dtype=jnp.float16, rngs=nnx.Rngs(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(layer, nnx.Param))} == {jnp.dtype(jnp.float16)}

@@ -57,6 +57,7 @@ def test_errors_say_what_is_missing():
         jaxdrop.nnx.Dropout(0.5)(x, rngs=0)
 
 
+@pytest.mark.thorough
 def test_bits_reach_the_function():
     y = jaxdrop.nnx.Dropout(0.1, bits=8, rngs=nnx.Rngs(0))(jnp.ones(500_000))
     assert_frequency((y == 0).sum(), y.size, 26 / 256)

@@ -38,6 +38,7 @@ def by_hand(model, x, *, attention=True, hidden=1.0, layers=2):
     return x if model.norm is None else model.norm(x)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pre_norm", [True, False])
 def test_without_noise_it_is_the_textbook_s(pre_norm, x):
     model = make(pre_norm)
@@ -58,6 +59,7 @@ def test_each_rate_drops_in_its_place(x):
         np.testing.assert_allclose(make(**{place: 1.0})(x), y, atol=1e-5, err_msg=place)
 
 
+@pytest.mark.thorough
 def test_stochastic_depth_rises_with_depth(x):
     """At rate 1 the second of two layers has rate 1 and the first 1/2: both of its branches go for a quarter."""
     many = jnp.tile(x, (300, 1, 1))
@@ -65,6 +67,7 @@ def test_stochastic_depth_rises_with_depth(x):
     assert_frequency(unchanged.sum(), len(many), 0.25)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", EncoderRates._fields)
 def test_each_rate_makes_noise_in_training_and_in_samples(place, x):
     model = make(**{place: 0.5})
@@ -77,6 +80,7 @@ def test_each_rate_makes_noise_in_training_and_in_samples(place, x):
     assert len(np.unique(np.stack([sample(key) for key in keys]), axis=0)) > 1
 
 
+@pytest.mark.thorough
 def test_masked_keys_do_not_count(x):
     model = make()
     mask = jnp.arange(6) < 4

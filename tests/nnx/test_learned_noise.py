@@ -36,6 +36,7 @@ def test_variational_gaussian_dropout_counts_every_weight(shared, getkey):
     np.testing.assert_allclose(layer.kl_divergence(), 12 * variational.kl_kingma(-1.0), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_log_normal_noise_zeroes_units_in_prediction(getkey):
     layer, x, key = LogNormalNoise(3), jnp.ones((5, 3)), getkey()
     factors = LogNormalFactors(jnp.array([0.0, -4.0, -1.0]), jnp.array([-5.0, 2.0, -1.0]))

@@ -63,6 +63,7 @@ def test_a_model_that_is_a_dropout_layer():
     assert isinstance(jaxdrop.nnx.replace(nnx.Dropout(0.1, rngs=nnx.Rngs(0)), gaussian), jaxdrop.nnx.GaussianDropout)
 
 
+@pytest.mark.thorough
 def test_under_monte_carlo_and_jit(model, getkey):
     model.eval()
     replaced = jaxdrop.nnx.replace(model, gaussian)

@@ -67,6 +67,7 @@ def test_every_dropout_is_on(noisy, x, getkey):
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("train", [False, True])
 def test_the_model_stays_as_it_is(train, x, getkey):
     """Parameters, batch statistics, RNG streams, structure and mode; even when called as for training."""
@@ -89,12 +90,14 @@ def test_batch_normalisation_uses_stored_statistics(train, x, getkey):
     assert np.abs(scaled).max() > 20 * np.abs(before).max()
 
 
+@pytest.mark.thorough
 def test_samples_under_vmap_differ(x, getkey):
     sample = jaxdrop.nnx.sampler(model_in_eval_mode("all"), x)
     draws = jax.vmap(sample)(jax.random.split(getkey(), 6))["hidden"]
     assert len(np.unique(draws, axis=0)) == 6
 
 
+@pytest.mark.thorough
 def test_layers_stacked_by_vmap_and_run_by_scan(getkey):
     class Block(nnx.Module):
         def __init__(self, rngs):

@@ -73,6 +73,7 @@ def test_an_lstm_runs_a_whole_sequence_on_one_mask(cell, x, getkey):
         nnx.RNN(WeightDrop(model.cell, 0.5))(x[None])
 
 
+@pytest.mark.thorough
 def test_runs_the_module_on_dropped_parameters_and_updates_all_other_state(x, getkey):
     key, model, other = getkey(), Net(), Net()
     wrapped, dropped = WeightDrop(model, 0.5), with_dropped_parameters(other, key, 0.5)
@@ -105,6 +106,7 @@ def test_evaluation_is_the_plain_module(x):
     np.testing.assert_array_equal(WeightDrop(model, 0.0)(x), model(x))
 
 
+@pytest.mark.thorough
 def test_gradients_are_those_of_the_stored_parameters(x, getkey):
     model, key = nnx.Linear(6, 3, rngs=nnx.Rngs(0)), getkey()
     wrapped = WeightDrop(model, 0.5)
@@ -117,6 +119,7 @@ def test_gradients_are_those_of_the_stored_parameters(x, getkey):
     np.testing.assert_allclose(gradient["bias"][...], there["bias"][...], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_training_under_jit_leaves_no_tracer_behind(x):
     model = WeightDrop(Net(), 0.5, rngs=nnx.Rngs(dropout=1))
     optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)

@@ -132,6 +132,7 @@ def test_noise_is_taken_away_and_factors_go_into_kernels(getkey):
     np.testing.assert_allclose(small.apply(variables, x), model.apply({"params": params}, x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_same_in_nnx(getkey):
     rngs = nnx.Rngs(0)
     model = nnx.Sequential(

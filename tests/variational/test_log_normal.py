@@ -64,6 +64,7 @@ def test_the_values_computed_from_the_authors_code():
     np.testing.assert_allclose(kl_log_normal(some(ORDINARY[:4])), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_finite_at_the_bounds_and_constant_beyond():
     corners = [(mu, log_sigma) for mu in (-20.0, 0.0, 5.0) for log_sigma in (-20.0, -5.0, 5.0)]
 
@@ -95,6 +96,7 @@ def test_samples_have_the_distribution_and_its_moments(getkey):
             assert_moments(y[:, column, None], mean, deviation**2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pair", [(-1.0, 0.0), (2.0, -0.5), (0.5, -2.0)])
 def test_the_gradient_of_a_sample_is_that_at_a_fixed_quantile(pair, getkey):
     key = getkey()
@@ -116,6 +118,7 @@ def test_the_gradient_of_a_sample_is_that_at_a_fixed_quantile(pair, getkey):
         np.testing.assert_allclose(slope, numerical, rtol=0.02, atol=1e-3)
 
 
+@pytest.mark.thorough
 def test_one_factor_for_a_channel(getkey):
     factors = log_normal_factors(3, mu=-1.0, log_sigma=0.0)
     y = log_normal_noise(getkey(), jnp.ones((50, 4, 4, 3)), factors, broadcast_dims=(1, 2))
@@ -133,6 +136,7 @@ def test_prediction_zeroes_noisy_units():
     assert (kept_factors(factors, 0.41) > 0).tolist() == [True, True, False]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_dtype(dtype, getkey):
     factors = log_normal_factors(3, dtype=dtype)

@@ -32,6 +32,7 @@ def noisier(variables, key):
     return jax.tree_util.tree_map_with_path(other, variables)
 
 
+@pytest.mark.thorough
 def test_pruned_parameters_are_those_of_flax_s_layers_and_predict_the_same(getkey):
     x = jax.random.normal(getkey(), (3, 6, 6, 1))
     variables = noisier(Network(noisy=True).init(getkey(), x), getkey())

@@ -80,6 +80,7 @@ def test_refuses(call, error, message):
         call()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kl", [kl_log_uniform, kl_log_uniform_exact, kl_ard, kl_kingma])
 def test_gradients_are_finite_exactly_at_the_bounds_and_beyond(kl):
     log_alpha = jnp.array([-9.0, -8.0, 0.0, 8.0, 9.0, 200.0])
