@@ -97,24 +97,29 @@ class _Chain(NamedTuple):
         layers, x = arrays
         keys = iter(_masks.split(key, len(layers) + 1))
         _masks.mark_used(key)
-        first_key = next(keys)
         units = None
-        waiting = self.input_kept
+        # How many units the next dropout keeps of all that are there, if that is not chosen yet. So it is of the input,
+        # and of the first layer's outputs if nothing is dropped before: they are the same for all samples.
+        waiting, waiting_key = self.input_kept, next(keys)
+        same = waiting is None
         for place in self.places:
             if isinstance(place, Static):
                 x = place.value(x)
                 continue
-            if waiting is not None:
-                # The input's units are chosen when the functions before the first layer have run.
-                units = _choose(first_key, x.shape[-1], waiting)
-                x, waiting = x[..., units], None
             if isinstance(place, _Scale):
+                if waiting is not None:
+                    units = _choose(waiting_key, x.shape[-1], waiting)
+                    # Whole rows of the transpose, which is the same for all samples: a copy of columns is slower.
+                    x, waiting = jnp.moveaxis(jnp.moveaxis(x, -1, 0)[units], 0, -1), None
                 x *= jnp.asarray(place.factor, x.dtype)
                 continue
             kernel, bias = layers[place.number]
             kernel = kernel if units is None else kernel[units]
             layer_key = next(keys)
-            units = None if place.kept is None else _choose(layer_key, kernel.shape[-1], place.kept)
+            if same:
+                units, waiting, waiting_key, same = None, place.kept, layer_key, place.kept is None
+            else:
+                units = None if place.kept is None else _choose(layer_key, kernel.shape[-1], place.kept)
             if units is not None:
                 kernel, bias = kernel[:, units], None if bias is None else bias[units]
             x = add_bias(x @ kernel, bias)
