@@ -1,8 +1,9 @@
 r"""How exact each way to predict with dropout is, on an MLP of 1024 units for MNIST.
 
 Command:  python -m experiments configs/estimators/mnist.py
-Cost:     not run.
-Expect:   as on digits; moments with covariance within 1 % of the samples' deviation.
+Cost:     4 minutes on 2 CPU cores beside other work.
+Expect:   of 100 samples, antithetic ones have the error of 220 independent ones, and balanced ones of 280. Moments are
+          within 31 % of the samples' deviation, and with covariance within 0.5 %.
 """
 
 from experiments.estimators.train import Config
