@@ -118,6 +118,7 @@ def assert_predictions_agree(predictions, num_samples):
         assert jnp.all(jnp.abs(mean - expected) <= 6 * jnp.sqrt(2 * variance / num_samples)), name
 
 
+@pytest.mark.thorough
 def test_turns_are_taken_by_all_installed_contestants():
     calls = {"a": 0, "b": 0}
 
@@ -204,6 +205,7 @@ def test_every_drop_block_layer_drops_whole_blocks(name):
     assert (covered == dropped).all()
 
 
+@pytest.mark.thorough
 def test_drop_connect_reports_every_contestant_and_writes_it(tmp_path):
     path = tmp_path / "drop_connect.json"
     report = drop_connect.main(f"--batch 3 --widths 5 4 --rates 0.5 --repeats 1 --out {path}".split(" "))

@@ -14,6 +14,8 @@ from experiments.compare.methods import MLP_METHODS, RESNET_METHODS, Setting
 from experiments.compare.networks import MLP, Places, ResNet, convolve
 from experiments.compare.train import Config, run
 
+pytestmark = pytest.mark.thorough
+
 TINY = Config(dataset="digits", width=32, epochs=8, num_seeds=2, batch_size=64, learning_rate=0.01)
 
 
@@ -77,6 +79,7 @@ def test_noise_is_on_in_training_alone_and_the_parameters_are_the_same(methods, 
     assert len(shapes) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["curriculum dropout", "DropBlock, scheduled"])
 def test_schedules_start_without_noise(name, getkey):
     methods = MLP_METHODS if name in MLP_METHODS else RESNET_METHODS

@@ -4,6 +4,8 @@ import pytest
 
 from experiments.fine_tuning.train import Config, run
 
+pytestmark = pytest.mark.thorough
+
 TINY = Config(
     rates="0.3",
     labelled=32,

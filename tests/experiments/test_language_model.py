@@ -13,6 +13,8 @@ from experiments.language_model.network import METHODS, LanguageModel, NaiveDrop
 from experiments.language_model.train import Config, run, windows
 from tests.statistical import assert_frequency
 
+pytestmark = pytest.mark.thorough
+
 TINY = Config(num_seeds=2, width=8, num_layers=2, epochs=2, batch_size=4, window=6, learning_rate=0.02)
 RECURRENT = ("naive recurrent", "variational", "recurrent", "zoneout", "weight drop")
 
@@ -72,6 +74,7 @@ def test_recurrent_methods_have_noise_within_the_recurrence(method, tokens, getk
     assert not np.allclose(first[:, 1:], second[:, 1:])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", ["none", "zoneout"])
 def test_the_state_goes_on(method, tokens, getkey):
     model = network(method, train=False)

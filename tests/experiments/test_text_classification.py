@@ -11,6 +11,8 @@ import jaxdrop
 from experiments.common.transformer import Transformer, positions
 from experiments.text_classification.train import METHODS, Config, run
 
+pytestmark = pytest.mark.thorough
+
 TINY = Config(
     small=64,
     small_epochs=12,

@@ -19,6 +19,8 @@ from experiments.common.errors import RefusedError
 from experiments.uci import networks, prediction, published, train, training
 from experiments.uci.networks import Networks, Setting
 
+pytestmark = pytest.mark.thorough
+
 RATES, PRECISIONS = [0.01, 0.1], [0.5, 2.0]
 
 
@@ -177,6 +179,7 @@ def trained():
     return networks.mc_dropout(8, 0.01), side_by_side, table, part
 
 
+@pytest.mark.thorough
 def test_likelihood_and_moments_are_those_of_the_samples(trained):
     method, side_by_side, table, part = trained
     params = jax.jit(jax.vmap(lambda key: method.init(key, 3)))(side_by_side.keys)
@@ -206,6 +209,7 @@ def test_likelihood_and_moments_are_those_of_the_samples(trained):
     np.testing.assert_allclose(moments.log_likelihood[3], normal, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_path, monkeypatch):
     _, side_by_side, _, part = trained
     # Linear, which compiles in half the time.

@@ -51,6 +51,7 @@ CASES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("groups", [4, 2, 1])
 def test_is_the_explicit_einsum_with_the_same_mask(case, groups, getkey):

@@ -135,6 +135,7 @@ def test_memory_is_that_of_the_outputs_and_the_kernel(rate, getkey):
     assert compiled.memory_analysis().temp_size_in_bytes < 10 * outputs + 2 * kernel < batch * width * width / 4
 
 
+@pytest.mark.thorough
 def test_gradients_of_a_batch_that_is_split_over_devices(getkey):
     mesh = jax.make_mesh((8,), ("a",), axis_types=(jax.sharding.AxisType.Auto,))
     x, kernel, bias = normals(getkey(), (16, 70), (70, 8), (8,))
@@ -162,6 +163,7 @@ def test_rates_zero_and_one(mode, traced, getkey):
     assert jnp.isnan(jaxdrop.drop_connect_dense(getkey(), x, kernel, jnp.asarray(jnp.nan), mode=mode)).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["example", "batch"])
 def test_sums_of_bfloat16_are_rounded_once(mode, getkey):
     x, kernel = (array.astype(jnp.bfloat16) for array in normals(getkey(), (4, 200), (200, 5)))

@@ -97,6 +97,7 @@ def test_an_activation_may_change_the_shape(getkey):
     assert mean[0] > mean[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("num_samples", [None, 20])
 def test_no_variance_is_no_obstacle(num_samples, getkey):
     mean = jnp.asarray([-1.0, 0.0, 2.0])

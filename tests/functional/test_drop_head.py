@@ -30,6 +30,7 @@ def test_the_mean_is_the_stated_one(normalize, getkey):
     assert_mean(draws, (1 - 0.5**3) * x if normalize else x)
 
 
+@pytest.mark.thorough
 def test_on_weights_or_on_outputs_it_is_the_same(getkey):
     q, k, v = jax.random.normal(getkey(), (3, 2, 5, 4, 8))
     key = getkey()

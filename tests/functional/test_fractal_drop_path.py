@@ -64,6 +64,7 @@ def test_the_mean_is_the_mean_of_all_branches(rate, getkey):
     assert_mean(y, x.mean(0))
 
 
+@pytest.mark.thorough
 def test_at_rate_0_it_is_the_mean_and_one_branch_is_the_branch(getkey):
     x = list(jax.random.normal(getkey(), (3, 4, 5)))
     np.testing.assert_allclose(jaxdrop.fractal_drop_path(None, x, 0.0), np.mean(x, 0), rtol=1e-6)
@@ -130,6 +131,7 @@ def test_same_noise_under_jit_vmap_checkpoint_and_scan_for_every_rate(getkey):
     np.testing.assert_array_equal(scanned[1], y)
 
 
+@pytest.mark.thorough
 def test_uses_its_keys_once(getkey):
     with jax.debug_key_reuse(True):
         for function in (

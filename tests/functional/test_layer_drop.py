@@ -43,6 +43,7 @@ def test_a_skipped_layer_is_not_computed(getkey):
     assert 0 < len(ran) < 40
 
 
+@pytest.mark.thorough
 def test_gradients_in_scan_are_those_of_the_layers_that_ran(getkey):
     keys, weights = jax.random.split(getkey(), 12), jnp.linspace(0.5, 2.0, 12)
 

@@ -62,6 +62,7 @@ class Network(nn.Module):
         return nn.Dense(3)(x)
 
 
+@pytest.mark.thorough
 def test_the_ensemble_is_of_the_networks_behind_each_mask(getkey):
     x = jax.random.normal(getkey(), (5, 6))
     variables = Network().init(getkey(), jnp.ones((4, 6)))

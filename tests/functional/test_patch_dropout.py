@@ -86,6 +86,7 @@ def test_gathers_the_tokens_at_the_drawn_places(getkey):
     np.testing.assert_array_equal(y, jnp.take_along_axis(x, indices[..., None], -2))
 
 
+@pytest.mark.thorough
 def test_the_gradient_goes_to_the_kept_tokens_alone(getkey):
     key, x = getkey(), jax.random.normal(getkey(), (4, 9, 3))
     indices = np.asarray(jaxdrop.patch_indices(key, (4, 9), 0.5))

@@ -316,6 +316,7 @@ def test_linen_module(free, getkey):
     assert np.all(jaxdrop.monte_carlo(sample, getkey(), 300).variance > 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("free", [False, True], ids=["tied", "free"])
 def test_nnx_module(free, getkey):
     inputs, key = jax.random.normal(getkey(), (3, 4)), getkey()

@@ -83,6 +83,7 @@ def test_information_has_no_seam():
     assert jnp.all(jnp.diff(p.mutual_information) < 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("level", [-1e4, -80.0, 80.0, 1e4])
 def test_prediction_at_extremes(level, dtype):
@@ -127,6 +128,7 @@ def test_loss_equals_scipy(alpha):
     np.testing.assert_allclose(value, exact_loss(alpha, probabilities), rtol=2e-6, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_loss_equals_scipy_in_float64():
     with jax.enable_x64(True):
         probabilities = np.random.default_rng(0).dirichlet(np.array([0.8, 2.0, 1.5]), size=20)
@@ -180,6 +182,7 @@ def test_loss_is_finite_with_probabilities_of_zero_and_concentrations_at_extreme
     assert jnp.all(gradients[jnp.array([1, 3, 5])].sum(-1) < 0)
 
 
+@pytest.mark.thorough
 def test_loss_recovers_a_dirichlet(getkey):
     """The minimiser is within the asymptotic error of the maximum-likelihood estimate, by Fisher's information."""
     alpha, num_samples = np.array([0.6, 2.5, 5.0]), 20_000
@@ -211,6 +214,7 @@ def test_gaussian_loss_is_the_mean_over_samples(getkey):
     np.testing.assert_allclose(eager, value, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_gaussian_loss_is_least_at_the_teacher():
     teacher = jaxdrop.Prediction(jnp.array([1.0, -3.0]), jnp.array([0.01, 40.0]))
 
@@ -257,6 +261,7 @@ def start(key, *widths):
     return [(jax.random.normal(k, (fan_in, out)) / fan_in**0.5, jnp.zeros(out)) for k, fan_in, out in sizes]
 
 
+@pytest.mark.thorough
 def test_student_predicts_as_its_teacher_of_classes(getkey):
     labels = jnp.arange(90) % 3
     centres = jnp.array([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])
@@ -282,6 +287,7 @@ def test_student_predicts_as_its_teacher_of_classes(getkey):
     assert stats.spearmanr(found.expected_entropy[200:], expected.expected_entropy).statistic > 0.8
 
 
+@pytest.mark.thorough
 def test_student_predicts_as_its_teacher_of_numbers(getkey):
     kernel = jax.random.normal(getkey(), (20, 1)) / 20**0.5
     features = lambda x: jnp.cos(x @ jnp.linspace(0.1, 2.0, 20)[None] + jnp.arange(20.0)[None])  # noqa: E731

@@ -49,6 +49,7 @@ def test_layers_before_the_first_noise_run_once(source, getkey):
     assert product < flops(rest, key) < 2 * product
 
 
+@pytest.mark.thorough
 def test_every_sample_is_as_if_nothing_ran_once(getkey):
     x, key = jax.random.normal(getkey(), (3, 128)), getkey()
     sample = late_linen(x)
@@ -57,6 +58,7 @@ def test_every_sample_is_as_if_nothing_ran_once(getkey):
     np.testing.assert_allclose(samples, jnp.stack(each), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_any_program_is_split(getkey):
     w = jax.random.normal(getkey(), (4, 4))
 
@@ -94,6 +96,7 @@ def test_what_has_effects_happens_in_every_sample(getkey):
     assert seen == [9.0] * 6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("source", [late_linen, late_nnx])
 def test_models_with_the_same_layers_see_the_same_masks(source, getkey):
     """Common random numbers: the difference of two like models varies less than either prediction."""

@@ -283,6 +283,7 @@ def test_a_variance_is_taken_for_log_normal(function):
     np.testing.assert_allclose(np.sqrt(p.variance), drawn.std(0), rtol=0.25)
 
 
+@pytest.mark.thorough
 def test_layer_normalization_with_covariance():
     x = np.random.default_rng(3).normal(size=(3, 64)).astype(np.float32)
     model = nn.LayerNorm(use_bias=False, use_scale=False)
@@ -320,6 +321,7 @@ def test_a_network_agrees_with_samples():
     assert np.median(np.sqrt(independent.variance / q.variance)) < 0.9
 
 
+@pytest.mark.thorough
 def test_shared_masks_and_other_inputs_of_one_shape(getkey):
     variables = Network().init(jax.random.key(0), X)
     shared = jaxdrop.linen.sampler(Network(), variables, X, share_masks=True)
@@ -350,6 +352,7 @@ def test_a_loop_is_the_program_written_out(covariance):
     np.testing.assert_allclose(p.variance, q.variance, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_gradients_flow_into_the_model():
     def loss(kernel):
         p = jaxdrop.moments(lambda key: jax.nn.relu(jaxdrop.dropout(key, X, 0.4) @ kernel))

@@ -71,6 +71,7 @@ def test_antithetic_masks_are_the_opposite(rate, getkey):
         assert_independent(layer[0], layer[2])
 
 
+@pytest.mark.thorough
 def test_antithetic_normal_noise_is_the_negative(getkey):
     for normal in (
         lambda key: jax.random.normal(key, (50,)),
@@ -80,6 +81,7 @@ def test_antithetic_normal_noise_is_the_negative(getkey):
         np.testing.assert_allclose(y[::2], -y[1::2], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_order_of_strata_is_every_order_equally_often(getkey):
     key = getkey()
     bits = jax.vmap(lambda s: jax.random.bits(_related_keys.balanced(jax.random.clone(key), s, 5), (20_000,)))
@@ -92,6 +94,7 @@ def test_the_order_of_strata_is_every_order_equally_often(getkey):
     np.testing.assert_allclose(pairs[~np.eye(5, dtype=bool)], 1000, rtol=0.25)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("masks", "less"), [("antithetic", 0.5), ("balanced", 0.5)])
 def test_means_of_a_network_vary_less(masks, less, getkey):
     w1, w2 = jax.random.normal(getkey(), (8, 32)), jax.random.normal(getkey(), (32, 1)) / 6
@@ -115,6 +118,7 @@ def test_derived_keys_differ(getkey):
     assert {tuple(jax.random.key_data(k)[2:].tolist()) for k in keys} == {(1, 4)}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("masks", ["antithetic", "balanced"])
 @pytest.mark.parametrize("impl", ["rbg", "legacy"])
 def test_keys_of_any_implementation(masks, impl):

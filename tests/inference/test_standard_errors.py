@@ -110,6 +110,7 @@ def test_statistics_do_not_depend_on_the_number_of_blocks(getkey):
     np.testing.assert_allclose(p.variance, q.variance, rtol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "masks"), [("mean", "antithetic"), ("mutual_information", "independent")])
 def test_draws_until_the_error_is_small_enough(name, masks, getkey):
     key = getkey()
@@ -166,6 +167,7 @@ def test_refuses_bad_arguments(arguments, message, getkey):
         jaxdrop.monte_carlo(logits, getkey(), **arguments)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("chunk_size", [None, 16])
 def test_samples_spread_over_devices(chunk_size, getkey):
     mesh = jax.make_mesh((8,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))

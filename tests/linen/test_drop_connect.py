@@ -66,6 +66,7 @@ def test_is_the_function(layer_and_plain, getkey):
         np.testing.assert_array_equal(y, jnp.tanh(function(clone(key), x, mode=mode, bits=8)))
 
 
+@pytest.mark.thorough
 def test_predicts_in_three_ways(layer_and_plain, getkey):
     layer, _, variables, x = layer_and_plain
     moments = function_and_moments(layer, variables)[1](x)
@@ -101,6 +102,7 @@ def test_computes_in_the_given_dtype(getkey):
         assert y.dtype == jnp.bfloat16
 
 
+@pytest.mark.thorough
 def test_the_sampler_forces_masks_and_not_samples_of_moments(getkey):
     class Model(nn.Module):
         @nn.compact

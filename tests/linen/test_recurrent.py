@@ -76,6 +76,7 @@ def test_variational_dropout_is_the_formula_with_the_masks_in_the_carry(name, ti
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_the_optimized_lstm_does_what_the_other_does(x, getkey):
     variables, key = nn.RNN(nn.LSTMCell(6)).init(getkey(), x), getkey()
     y, z = (
@@ -85,6 +86,7 @@ def test_the_optimized_lstm_does_what_the_other_does(x, getkey):
     np.testing.assert_allclose(y, z, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wrapper", [VariationalDropoutCell, RecurrentDropoutCell])
 def test_masks_are_drawn_at_the_rate_for_each_example_gate_and_call(wrapper, getkey):
     x = jnp.zeros((400, 2, 3))

@@ -85,6 +85,7 @@ def test_the_divergence_of_a_model_counts_each_weight_once(getkey):
         kl_divergence(variables)
 
 
+@pytest.mark.thorough
 def test_threshold_in_training_only_if_asked(getkey):
     x, key = jnp.ones((1, 4)), getkey()
     variables = noisy(VariationalDense(3).init(getkey(), x, deterministic=True), getkey())

@@ -128,6 +128,7 @@ def test_batch_statistics_are_updated(x, variables, getkey):
     assert np.isfinite(y).all()
 
 
+@pytest.mark.thorough
 def test_under_jit_grad_and_vmap_over_keys(x, variables, getkey):
     model, keys = Net(wrap=True), jax.random.split(getkey(), 3)
 

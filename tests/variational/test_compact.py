@@ -67,6 +67,7 @@ def test_compact_models_predict_alike(name, seed, getkey):
     }
 
 
+@pytest.mark.thorough
 def test_counts_exactly_what_is_left(getkey):
     """Unit 1 is constant, nobody reads unit 2, and input 3 is read by unit 1 alone."""
     model, x = nn.Sequential([nn.Dense(3), nn.sigmoid, nn.Dense(2)]), jax.random.normal(getkey(), (5, 4))
@@ -180,6 +181,7 @@ def test_refuses_what_is_no_chain():
         compact(nn.Dense(3), {}, jnp.ones((1, 3)))  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("leading", [(5,), (2, 3)])
 def test_sparse_kernels_predict_alike_and_nearly_full_ones_stay(leading, getkey):
     model, x = (

@@ -36,6 +36,7 @@ def test_a_low_temperature_is_dropout(getkey):
     assert_frequency((y < 1e-3).sum(), int(hard.sum()), 0.25)
 
 
+@pytest.mark.thorough
 def test_the_gradient_reaches_the_rate_through_the_masks(getkey):
     key, x = getkey(), jax.random.normal(getkey(), (50,))
 
@@ -119,6 +120,7 @@ def test_more_data_want_a_lower_rate():
     assert 0.5 > rates[0] > rates[1] > rates[2] > 0
 
 
+@pytest.mark.thorough
 def test_the_same_noise_in_any_chunk(getkey):
     key, x = getkey(), jnp.ones((4, 6))
     keys = jax.random.split(key, 6)

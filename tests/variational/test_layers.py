@@ -131,6 +131,7 @@ def test_a_threshold_removes_means_and_leaves_the_noise(getkey):
     assert_moments(y[:, None], 1.0, np.exp(-4) + np.exp(4))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(), (8,), (5, 1)])
 def test_gaussian_noise_is_multiplicative_of_the_stated_variance_and_learns_it(shape, getkey):
     x = jnp.full((5, 8), 3.0)
@@ -146,6 +147,7 @@ def test_gaussian_noise_is_multiplicative_of_the_stated_variance_and_learns_it(s
     np.testing.assert_array_equal(*above)
 
 
+@pytest.mark.thorough
 def test_the_same_eagerly_under_jit_and_in_any_chunk(getkey):
     x, weights, key = jnp.ones((4, 6)), multiplicative_weights(jnp.ones((6, 3))), getkey()
     draw = functools.partial(noisy_dense, x=x, weights=weights)
