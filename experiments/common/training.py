@@ -141,7 +141,7 @@ def fit(
             state = checkpoints.restore(done, args=ocp.args.StandardRestore(state))
         # What an earlier segment logged after its last checkpoint is purged: those epochs are run again.
         with (
-            SummaryWriter(str(folder), purge_step=done + 1 if done else None, filename_suffix=f".{done}") as writer,
+            SummaryWriter(str(folder), purge_step=done + 1, filename_suffix=f".{done}") as writer,
             tqdm(range(done, epochs), name or None, epochs, initial=done, unit="epoch", disable=None) as progress,
         ):
             for epoch in progress:

@@ -158,7 +158,11 @@ def _absorb(functions: Sequence[Function], scale: Scale, linear: Linear, x: jax.
         raise ValueError(
             f"factors of units must commute with what comes between them and the next layer, got {_names(functions)}."
         )
-    return linear._replace(kernel=linear.kernel * factors[:, None].astype(linear.kernel.dtype))
+    *_, rows, outputs = linear.kernel.shape
+    groups = len(factors) // rows  # of a convolution: its outputs read the inputs of their own group
+    of_rows = jnp.repeat(factors.reshape(groups, rows).T, outputs // groups, 1)
+    of_rows = jnp.broadcast_to(of_rows.astype(linear.kernel.dtype), linear.kernel.shape)
+    return linear._replace(kernel=linear.kernel * of_rows)
 
 
 def _owners(functions: Sequence[Function], x: jax.Array) -> np.ndarray:
@@ -215,7 +219,7 @@ def _find_dead(node: _Node, following: _Node, live: np.ndarray) -> np.ndarray:
         added = following.linear.apply(inputs, following.linear.kernel)
         added = added.reshape(-1, added.shape[-1])
         if np.allclose(added, added[:1], rtol=1e-6, atol=1e-6 * float(jnp.abs(added).max())):
-            following.bias = following.bias + added[0]
+            following.bias = following.bias + added[0].astype(following.bias.dtype)
             node.dead = constant
         else:
             # Padding shows at the border that they are not there: those that are not 0 must stay.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import report
+from experiments import report, report_learned_noise
 
 TRAINED = {"validation perplexity": 8.5, "standard error": 0.0321, "test perplexity": 8.7, "training perplexity": 4.4}
 BOTH = {
@@ -142,3 +142,22 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
     for line in (*lines, "seed 7, 2 min on abacus, jax 1.2.3"):
         assert line in text
     assert (folder / experiment / "one.png").exists() == (experiment in ("language_model", "concrete"))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "changes"),
+    [
+        ("sparse_vd", {"dataset": "digits"}),
+        ("sparse_vd", {"random_labels": True}),
+        ("sparse_vd", {"network": "16", "dropout_rate": 0.5}),
+        ("sbp", {"dataset": "digits"}),
+    ],
+)
+def test_the_papers_numbers_stand_beside_the_same_experiment_only(experiment, changes, tmp_path):
+    metrics, config, *_ = RUNS[experiment]
+    run = {"config": {**config, **changes}, "metrics": metrics, "seed": 7, "versions": {"jax": "1"}}
+    text = getattr(report_learned_noise, experiment)(
+        tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, ""
+    )
+    assert "paper" not in text
+    assert ("| dense, with dropout |" in text) == ("dropout_rate" in changes)

@@ -103,6 +103,18 @@ def test_resuming_purges_what_was_logged_after_the_checkpoint(tmp_path):
     assert sorted({step for step, _, _ in scalars}) == [3, 4, 5, 6]
 
 
+def test_resuming_purges_what_was_logged_before_the_first_checkpoint(tmp_path):
+    with pytest.raises(InterruptedRunError):
+        train(tmp_path, stop_at=3, save_every=4)
+    (first,) = tmp_path.glob("events*")
+    first.rename(tmp_path / "first")
+    train(tmp_path, save_every=4)
+    (second,) = tmp_path.glob("events*")
+    scalars, purged = logged(second)
+    assert purged == 1
+    assert sorted({step for step, _, _ in scalars}) == [1, 2, 3, 4, 5, 6]
+
+
 def test_equal_seeds_give_equal_parameters_and_other_seeds_others(tmp_path):
     first, _ = train(tmp_path / "a")
     again, _ = train(tmp_path / "b")

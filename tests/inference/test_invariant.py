@@ -49,6 +49,17 @@ def test_layers_before_the_first_noise_run_once(source, getkey):
     assert product < flops(rest, key) < 2 * product
 
 
+def test_what_follows_from_products_and_loops_runs_once_and_cheap_functions_in_every_sample(getkey):
+    w, key = jax.random.normal(getkey(), (4, 4)), getkey()
+
+    def loop(w):
+        return jax.lax.scan(lambda carry, _: (jnp.tanh(carry), None), w, length=3)[0]
+
+    for function, again in ((jnp.tanh, True), (lambda w: jnp.tanh(w @ w), False), (loop, False)):
+        rest = run_once(lambda key, f=function: jnp.where(jax.random.bernoulli(key, 0.5, w.shape), f(w), 0), key)
+        assert ("tanh" in str(jax.make_jaxpr(rest)(key))) == again
+
+
 @pytest.mark.thorough
 def test_every_sample_is_as_if_nothing_ran_once(getkey):
     x, key = jax.random.normal(getkey(), (3, 128)), getkey()

@@ -55,7 +55,8 @@ def test_statistics_are_those_of_the_samples(sample, getkey):
 @pytest.mark.parametrize("outputs", ["logits", "probabilities"])
 def test_class_statistics_are_those_of_the_samples(outputs, sample, getkey):
     drawn = sample if outputs == "logits" else lambda key: jax.nn.softmax(sample(key))
-    p = jaxdrop.monte_carlo(drawn, getkey(), 53, outputs=outputs, return_samples=True)
+    # In float32, 97 * (k / 97) is below k for a third of all k.
+    p = jaxdrop.monte_carlo(drawn, getkey(), 97, outputs=outputs, return_samples=True)
     probabilities = np.asarray(p.samples, np.float64)
     np.testing.assert_allclose(probabilities.sum(-1), 1, rtol=1e-5)
     np.testing.assert_allclose(p.mean, probabilities.mean(0), rtol=1e-5)
@@ -65,7 +66,7 @@ def test_class_statistics_are_those_of_the_samples(outputs, sample, getkey):
     np.testing.assert_allclose(p.expected_entropy, aleatoric, rtol=1e-5)
     np.testing.assert_allclose(p.mutual_information, total - aleatoric, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(p.votes, (probabilities.argmax(-1)[..., None] == np.arange(3)).sum(0))
-    assert p.votes.sum(-1).tolist() == [53] * 7
+    assert p.votes.sum(-1).tolist() == [97] * 7
 
 
 @pytest.mark.parametrize("outputs", ["values", "logits"])
@@ -155,6 +156,17 @@ def test_certain_classes_have_no_entropy(getkey):
     p = jaxdrop.monte_carlo(sample, getkey(), 10, outputs="probabilities")
     for value in (p.predictive_entropy, p.expected_entropy, p.mutual_information):
         np.testing.assert_array_equal(value, 0)
+
+
+def test_information_is_not_negative_where_rounding_is_all_there_is(getkey):
+    means = jax.random.normal(getkey(), (500, 5))
+
+    def sample(key):
+        return means + 1e-5 * jax.random.normal(key, means.shape)
+
+    p = jaxdrop.monte_carlo(sample, getkey(), 10, outputs="logits")
+    assert (p.mutual_information >= 0).all()
+    assert (p.variance >= 0).all()
 
 
 def test_memory_does_not_grow_with_the_number_of_samples(sample, getkey):

@@ -72,10 +72,11 @@ def test_the_same_in_nnx(network, getkey):
         nnx.tanh,
         jaxdrop.nnx.Dropout(0.5),
         nnx.Linear(4, 3, use_bias=False, rngs=rngs),
+        nnx.Dropout(0.0),
         nnx.relu,
         nnx.Linear(3, 2, rngs=rngs),
     )
-    for number, name in ((2, "layers_2"), (5, "layers_5"), (7, "layers_8")):
+    for number, name in ((2, "layers_2"), (5, "layers_5"), (8, "layers_8")):
         for key, value in params[name].items():
             getattr(twin.layers[number], key)[...] = value
     key = getkey()
@@ -131,3 +132,15 @@ def test_refuses_other_layers(getkey):
         subnetwork_sampler(model, model.init(getkey(), x), x)
     with pytest.raises(TypeError, match=r"model must be a flax\.linen\.Sequential, got Dense"):
         subnetwork_sampler(nn.Dense(4), {}, x)  # pyright: ignore[reportArgumentType]
+
+
+def test_refuses_the_same_in_nnx():
+    x, first, last = jnp.ones((2, 3)), nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.Linear(4, 2, rngs=nnx.Rngs(0))
+    for layer, error, message in (
+        (nnx.Dropout(0.5, broadcast_dims=(-1,)), ValueError, r"broadcast_dims must leave single units to drop, got"),
+        (nnx.LayerNorm(4, rngs=nnx.Rngs(0)), TypeError, "model must have Linear, Dropout and functions, got a LayerN"),
+    ):
+        with pytest.raises(error, match=message):
+            jaxdrop.nnx.subnetwork_sampler(nnx.Sequential(first, layer, last), x)
+    with pytest.raises(TypeError, match=r"model must be a flax\.nnx\.Sequential, got Linear"):
+        jaxdrop.nnx.subnetwork_sampler(first, x)  # pyright: ignore[reportArgumentType]

@@ -68,6 +68,23 @@ def test_log_normal_noise_zeroes_units_in_prediction(getkey):
     assert (predicted[0] == 0).tolist() == [False, True, False]
 
 
+@pytest.mark.thorough
+def test_options(getkey):
+    x, key = jax.random.normal(getkey(), (2, 4, 3)), getkey()
+    layer = LogNormalNoise(broadcast_dims=(1,), threshold=5.0, mu=-1.0, log_sigma=-0.5)
+    variables = layer.init(getkey(), x, deterministic=True)
+    factors = variational.log_normal_factors(3, -1.0, -0.5)
+    jax.tree.map(np.testing.assert_array_equal, dict(variables["params"]), factors._asdict())
+    expected = variational.log_normal_noise(clone(key), x, factors, broadcast_dims=(1,))
+    np.testing.assert_allclose(layer.apply(variables, x, deterministic=False, rng=key), expected, rtol=1e-6)
+    assert not layer.apply(variables, x, deterministic=True).any()
+    gaussian = VariationalGaussianDropout(nn.Dense(2), kl=variational.kl_ard, param_dtype=jnp.float16)
+    variables = gaussian.init(getkey(), x, deterministic=True)
+    assert variables["params"]["log_alpha"].dtype == jnp.float16
+    _, state = left_by(gaussian, variables, x, deterministic=True)
+    np.testing.assert_allclose(kl_divergence(state), 6 * variational.kl_ard(-3.0), rtol=1e-3)
+
+
 class AllThree(nn.Module):
     """A network with every learned noise on activations, and one on weights."""
 

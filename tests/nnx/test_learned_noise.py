@@ -48,6 +48,23 @@ def test_log_normal_noise_zeroes_units_in_prediction(getkey):
     assert (layer(x)[0] == 0).tolist() == [False, True, False]
 
 
+def test_options(getkey):
+    x, key = jax.random.normal(getkey(), (2, 4, 3)), getkey()
+    layer = LogNormalNoise(3, broadcast_dims=(1,), threshold=5.0, mu=-1.0, log_sigma=-0.5)
+    factors = variational.log_normal_factors(3, -1.0, -0.5)
+    jax.tree.map(np.testing.assert_array_equal, layer.factors, factors)
+    expected = variational.log_normal_noise(clone(key), x, factors, broadcast_dims=(1,))
+    np.testing.assert_allclose(layer(x, rngs=key), expected, rtol=1e-6)
+    layer.eval()
+    assert not layer(x).any()
+    linear = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    gaussian = VariationalGaussianDropout(linear, kl=variational.kl_ard, param_dtype=jnp.float16)
+    assert gaussian.log_alpha.dtype == jnp.float16
+    np.testing.assert_allclose(gaussian.kl_divergence(), 6 * variational.kl_ard(-3.0), rtol=1e-3)
+    gaussian.eval()
+    np.testing.assert_array_equal(gaussian(x), linear(x))
+
+
 @pytest.mark.thorough
 def test_a_network_of_all_trains_and_samples(getkey):
     rngs = nnx.Rngs(0)

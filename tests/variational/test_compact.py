@@ -160,6 +160,81 @@ def test_the_same_in_nnx(getkey):
     assert model.layers[0].kernel.shape == (3, 3, 1, 6)
 
 
+@pytest.mark.thorough
+def test_options_of_layers_stay(getkey):
+    mask = jax.random.bernoulli(getkey(), 0.5, (2, 2, 3, 4)).astype(jnp.float32)
+    options = {"strides": 2, "padding": "VALID", "kernel_dilation": 2, "use_bias": False, "threshold": 0.0}
+    layers = [
+        VariationalConv(3, (2, 2), **options, deterministic=True),
+        nn.Conv(4, (2, 2), mask=mask),
+        VariationalConv(4, (2, 2), padding="VALID", feature_group_count=2, deterministic=True),
+        flatten,
+        LogNormalNoise(threshold=3.0, deterministic=True),
+        VariationalDense(3, threshold=-1.0, dtype=jnp.float16, deterministic=True),
+    ]
+    model, x = nn.Sequential(layers), jax.random.normal(getkey(), (2, 7, 7, 1))
+    params = model.init(getkey(), x)["params"]
+    for name in ("layers_0", "layers_5"):
+        params[name]["log_sigma2"] = 2 * jax.random.normal(getkey(), params[name]["log_sigma2"].shape) - 3
+    params["layers_0"]["log_sigma2"] = params["layers_0"]["log_sigma2"].at[..., 1].set(9)
+    width = len(params["layers_4"]["mu"])
+    params["layers_4"] = {"mu": jnp.full(width, -1.0), "log_sigma": jnp.linspace(-2.0, 0.0, width)}
+    small, variables = compact(model, {"params": params}, x)
+    y, expected = small.apply(variables, x), model.apply({"params": params}, x)
+    assert y.dtype == expected.dtype == jnp.float16
+    np.testing.assert_allclose(y, expected, rtol=0.01, atol=0.01 * float(jnp.abs(expected).max()))
+
+
+@pytest.mark.thorough
+def test_options_of_layers_stay_in_nnx(getkey):
+    rngs, mask = nnx.Rngs(0), jax.random.bernoulli(getkey(), 0.5, (2, 2, 3, 4)).astype(jnp.float32)
+    model = nnx.Sequential(
+        jaxdrop.nnx.ConcreteDropout(nnx.Conv(2, 3, (2, 2), rngs=rngs), length_scale=1.0),
+        nnx.Conv(3, 4, (2, 2), strides=2, mask=mask, rngs=rngs),
+        nnx.Conv(4, 4, (2, 2), padding="VALID", feature_group_count=2, rngs=rngs),
+        flatten,
+        jaxdrop.nnx.LogNormalNoise(16, threshold=3.0),
+        jaxdrop.nnx.VariationalDense(16, 6, threshold=-1.0, rngs=rngs),
+        nnx.Linear(6, 3, dtype=jnp.float16, rngs=rngs),
+    )
+    first, masked, grouped, noisy, last = model.layers[0].layer, *(model.layers[n] for n in (1, 2, 5, 6))
+    first.kernel[...] = first.kernel[...].at[..., 1].set(0)
+    model.layers[4].mu[...], model.layers[4].log_sigma[...] = jnp.full(16, -1.0), jnp.linspace(-2.0, 0.0, 16)
+    noisy.log_sigma2[...] = (2 * jax.random.normal(getkey(), (16, 6)) - 4).at[:, 1].set(9)
+    for layer in (first, masked, grouped, noisy, last):
+        layer.bias[...] = jax.random.normal(getkey(), layer.bias.shape)
+    model.eval()
+    x = jax.random.normal(getkey(), (2, 5, 5, 2))
+    small = jaxdrop.nnx.compact(model, x)
+    assert small.layers[-1].kernel.shape == (5, 3)
+    y, expected = small(x), model(x)
+    assert y.dtype == expected.dtype == jnp.float16
+    np.testing.assert_allclose(y, expected, rtol=0.01, atol=0.01 * float(jnp.abs(expected).max()))
+
+
+@pytest.mark.parametrize("groups", [1, pytest.param(2, marks=pytest.mark.thorough)])
+def test_factors_go_into_the_kernel_of_a_convolution(groups, getkey):
+    layers = [LogNormalNoise(broadcast_dims=(1, 2), deterministic=True), nn.Conv(8, (2, 2), feature_group_count=groups)]
+    model, x = nn.Sequential(layers), jax.random.normal(getkey(), (2, 3, 3, 4))
+    params = model.init(getkey(), x)["params"]
+    params["layers_0"] = {"mu": jnp.array([-0.1, -5.0, -1.0, -2.0]), "log_sigma": jnp.array([-1.0, 1.0, -1.0, -1.0])}
+    small, variables = compact(model, {"params": params}, x)
+    np.testing.assert_allclose(small.apply(variables, x), model.apply({"params": params}, x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.thorough
+def test_features_that_no_unit_makes_have_no_factor(getkey):
+    def with_one(x):
+        return jnp.pad(x, ((0, 0), (0, 1)), constant_values=1.0)
+
+    model, x = nn.Sequential([nn.Dense(3), LogNormalNoise(deterministic=True), with_one, nn.Dense(2)]), jnp.ones((2, 4))
+    params = model.init(getkey(), x)["params"]
+    params["layers_0"]["kernel"] = params["layers_0"]["kernel"].at[:, 2].set(0)
+    params["layers_1"]["mu"] = jnp.array([-1.0, -2.0, -3.0])
+    small, variables = compact(model, {"params": params}, x)
+    np.testing.assert_allclose(small.apply(variables, x), model.apply({"params": params}, x), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
@@ -168,6 +243,11 @@ def test_the_same_in_nnx(getkey):
         ([nn.relu], ValueError, "model must have a layer"),
         ([LogNormalNoise(deterministic=True), nn.gelu, nn.Dense(2)], ValueError, "factors of units must commute.*gelu"),
         ([nn.Dense(2), LogNormalNoise(deterministic=True)], ValueError, "factors of units must have a layer behind"),
+        (
+            [LogNormalNoise(deterministic=True), LogNormalNoise(deterministic=True), nn.Dense(2)],
+            ValueError,
+            "a layer between them, got two in a row",
+        ),
     ],
 )
 def test_refuses(layers, error, message, getkey):
@@ -205,3 +285,19 @@ def test_sparse_kernels_predict_alike_and_nearly_full_ones_stay(leading, getkey)
     np.testing.assert_allclose(nnx.jit(lambda model, x: model(x))(sparse, x), twin(x), rtol=1e-5, atol=1e-6)
     for predict in (sparse, lambda x: small.apply(variables, x)):
         assert isinstance(predict(np.asarray(x)), jax.Array)
+
+
+@pytest.mark.parametrize(("max_density", "sparse"), [(0.25, True), (0.2, False)])
+def test_what_is_sparse_is_said_by_its_argument(max_density, sparse):
+    kernel, x = jnp.zeros((4, 5)).at[jnp.arange(5) % 4, jnp.arange(5)].set(jnp.arange(1.0, 6)), jnp.ones((2, 4))
+    model = nn.Sequential([nn.Dense(5, use_bias=False)])
+    variables = {"params": {"layers_0": {"kernel": kernel}}, "other": {"kept": 1}}
+    small, found = jaxdrop.linen.sparsify(model, variables, max_density=max_density)
+    twin = nnx.Sequential(nnx.Linear(4, 5, use_bias=False, rngs=nnx.Rngs(0)))
+    twin.layers[0].kernel[...] = kernel
+    of_nnx = jaxdrop.nnx.sparsify(twin, max_density=max_density)
+    assert isinstance(small.layers[0], jaxdrop.linen.SparseDense) == sparse
+    assert isinstance(of_nnx.layers[0], jaxdrop.nnx.SparseLinear) == sparse
+    assert found["other"] == {"kept": 1}
+    for y in (small.apply(found, x), of_nnx(x)):
+        np.testing.assert_allclose(y, jnp.broadcast_to(jnp.arange(1.0, 6), (2, 5)))

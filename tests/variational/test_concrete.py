@@ -152,3 +152,14 @@ def test_the_same_noise_in_any_chunk(getkey):
 def test_refuses(call, error, message, getkey):
     with pytest.raises(error, match=message):
         call(getkey())
+
+
+def test_each_input_has_its_own_rate_in_the_divergence(getkey):
+    kernel, rates = np.asarray(jax.random.normal(getkey(), (2, 3, 4))), np.array([0.1, 0.5, 0.8])
+    logits = jnp.asarray(special.logit(rates), jnp.float32)
+    entropies = special.entr(rates) + special.entr(1 - rates)
+    squares = np.square(kernel).sum((0, 2))
+    for groups in (1, 2):
+        expected = 0.7**2 / 2 * np.sum(squares / (1 - rates)) - groups * entropies.sum()
+        ours = kl_concrete(kernel, logits, length_scale=0.7, input_dim=3 * groups)
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)

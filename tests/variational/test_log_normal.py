@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from jaxdrop.variational import (
     LogNormalFactors,
@@ -12,6 +12,8 @@ from jaxdrop.variational import (
     log_normal_factors,
     log_normal_noise,
 )
+from jaxdrop.variational._truncated_normal import below_end
+from jaxdrop.variational.log_normal import standardized
 from tests.statistical import assert_moments
 
 # (mu, log sigma): ordinary ones, and those for which nearly all mass is cut off at either end.
@@ -116,6 +118,25 @@ def test_the_gradient_of_a_sample_is_that_at_a_fixed_quantile(pair, getkey):
         step = np.eye(2)[number] * 1e-4
         numerical = (exact(*(pair + step), quantiles) - exact(*(pair - step), quantiles)) / 2e-4
         np.testing.assert_allclose(slope, numerical, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta"), [(-20.0, 0.0), (-8.0, -2.9), (-8.0, -3.1), (-20.0, -10.0), (-3.2, -3.1), (-300.0, -100.0)]
+)
+def test_quantiles_in_the_tail(alpha, beta):
+    alpha, beta = np.float32(alpha), np.float32(beta)
+    uniform = np.array([2**-24, 0.01, 0.3, 0.9, 0.999], np.float32)
+    ends = special.log_ndtr(np.array([beta, alpha], float))
+    logarithm = special.logsumexp(ends[:, None] + np.log([uniform.astype(float), 1 - uniform.astype(float)]), axis=0)
+    expected = float(beta) - special.ndtri_exp(logarithm)
+    np.testing.assert_allclose(below_end(uniform, alpha, beta), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_samples_at_the_lower_bound_are_finite():
+    """There half of the mass is above, and a uniform number nearly 1 would be rounded to a probability of 1."""
+    factors = log_normal_factors((), mu=-20.0, log_sigma=-2.0)
+    assert jnp.isfinite(below_end(jnp.float32(1 - 2**-24), *standardized(factors)[2:]))
+    assert 90 < log_normal_factors((), log_sigma=-20.0).signal_to_noise < jnp.inf
 
 
 @pytest.mark.thorough

@@ -7,7 +7,7 @@ from flax import nnx
 
 import jaxdrop
 from jaxdrop.linen import VariationalConv, VariationalDense
-from jaxdrop.variational import AdditiveWeights, prune, trace_thresholds
+from jaxdrop.variational import AdditiveWeights, MultiplicativeWeights, prune, pruned, trace_thresholds
 
 
 class Network(nn.Module):
@@ -69,6 +69,21 @@ def test_without_a_threshold_only_the_noise_goes(getkey):
     assert report.compression == 1
 
 
+def test_prunes_embeddings_and_shared_rates(getkey):
+    table, noise = jax.random.normal(getkey(), (2, 6, 4))
+    kernel, rates = jax.random.normal(getkey(), (4, 3)), jnp.array([-3.0, -1.0, 0.5])
+    tree = {"embed": {"embedding": table, "log_sigma2": noise}, "dense": {"kernel": kernel, "log_rate": rates}}
+    params, report = prune(tree, -1.0)
+    assert jax.tree.map(jnp.shape, params) == {"embed": {"embedding": (6, 4)}, "dense": {"kernel": (4, 3)}}
+    np.testing.assert_array_equal(params["embed"]["embedding"], pruned(AdditiveWeights(table, noise), -1.0))
+    np.testing.assert_array_equal(params["dense"]["kernel"], pruned(MultiplicativeWeights(kernel, rates), -1.0))
+    np.testing.assert_array_equal(params["dense"]["kernel"], kernel.at[:, 1:].set(0))
+    embed, dense = report.layers
+    # A rate above 0 counts as 0; bins of one begin at -8.
+    assert (dense.kept, dense.total, dense.log_alpha_counts[5:9]) == (4, 12, (4, 0, 4, 4))
+    assert (embed.name, embed.kept, embed.total) == ("embed", int((params["embed"]["embedding"] != 0).sum()), 24)
+
+
 def test_the_table_lists_layers_and_compression():
     noisy = {"kernel": jnp.ones((10, 10)), "log_sigma2": jnp.full((10, 10), 9.0).at[0].set(-9)}
     _, report = prune({"first": noisy, "second": {"kernel": jnp.ones((2, 2)), "log_sigma2": jnp.full((2, 2), 9.0)}})
@@ -99,6 +114,9 @@ def test_the_report_counts_rates_and_the_curve_falls_and_rises(getkey):
     assert (np.diff(curve.compressions) >= 0).all()
     chosen = curve.thresholds == curve.choose(max_loss=0.1)
     assert curve.scores[chosen] >= curve.scores.max() - 0.1 > curve.scores[np.flatnonzero(chosen) + 1]
+    some = trace_thresholds({"dense": weights}, lambda params: 0.0, [0.0, 5.0, 2.0])
+    np.testing.assert_array_equal(some.thresholds, [5, 2, 0])
+    np.testing.assert_array_equal(some.compressions, curve.compressions[np.isin(curve.thresholds, [5, 2, 0])])
     assert curve.choose() == curve.thresholds[curve.scores == curve.scores.max()][-1]
     with pytest.raises(ValueError, match="the number of thresholds must be at least 1, got 0"):
         trace_thresholds({"dense": weights}, lambda params: 0.0, [])
