@@ -1,4 +1,4 @@
-"""The paths of a tree of parameters, by which kernels are chosen."""
+"""The paths of a tree of parameters or layers, by which some of them are chosen."""
 
 import jax
 
@@ -11,6 +11,12 @@ def names(path: jax.tree_util.KeyPath) -> Path:
     if path and path[-1] == jax.tree_util.GetAttrKey("value"):
         path = path[:-1]
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+
+
+def nowhere(path: Path) -> bool:
+    """Chooses nothing."""
+    del path
+    return False
 
 
 def is_kernel(path: Path) -> bool:

@@ -73,14 +73,14 @@ class Method(NamedTuple):
 
 def weight_decay(
     rate: jax.typing.ArrayLike, precision: jax.typing.ArrayLike, length_scale: float, num_data: int
-) -> Any:
+) -> jax.Array:
     r"""The factor of the squared weights in the authors' code, :math:`l^2 (1 - p) / (2 N \tau)`.
 
     It goes with a mean squared error without the factor 1/2 and with standardised targets, and the precision is in
     the unit of the data: a half, and the variance of the targets, are missing. So it is half the theoretical
     decay, in another unit; biases have none. It is kept, for these numbers are to be compared with the authors'.
     """
-    return length_scale**2 * (1 - jnp.asarray(rate, float)) / (2 * num_data * jnp.asarray(precision, float))
+    return jaxdrop.model_weight_decay(rate, length_scale, precision, num_data)
 
 
 def deterministic(width: int, length_scale: float) -> Method:

@@ -1,14 +1,14 @@
 """Splitting a model's program into what depends on the key, and what is the same in all samples."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from jaxdrop.inference._propagation.equations import DECISIONS, ENTRYWISE, MOVES, apply
+from jaxdrop.inference._propagation.equations import DECISIONS, ENTRYWISE, MOVES, apply, inner
 
 # Better computed again, inside the loop that reads it and fused into what does, than read from memory.
 _CHEAP = ENTRYWISE | MOVES | DECISIONS | {"iota", "shift_left", "shift_right_logical", "rem", "optimization_barrier"}
@@ -51,10 +51,9 @@ class _Program:
 
         for equation in jaxpr.eqns:
             if _is_plain_call(equation):
-                inner = equation.params["jaxpr"]
-                outputs = self._inline(
-                    inner.jaxpr, [*map(self._constant, inner.consts), *(read(v) for v in equation.invars)]
-                )
+                called = equation.params["jaxpr"]
+                given = [*map(self._constant, called.consts), *map(read, equation.invars)]
+                outputs = self._inline(called.jaxpr, given)
             else:
                 outputs = [self._name() for _ in equation.outvars]
                 inputs = [names[v] for v in equation.invars if isinstance(v, core.Var)]
@@ -118,15 +117,9 @@ def _is_plain_call(equation: core.JaxprEqn) -> bool:
 
 
 def _is_cheap(equation: core.JaxprEqn) -> bool:
-    inner = list(_inner(equation))
     if equation.primitive.name in ("scan", "while"):
         return False
-    return all(map(_is_cheap, inner)) if inner else equation.primitive.name in _CHEAP
-
-
-def _inner(equation: core.JaxprEqn) -> Iterator[core.JaxprEqn]:
-    for value in jax.tree.leaves(equation.params, is_leaf=lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr)):
-        if isinstance(value, core.ClosedJaxpr):
-            yield from value.jaxpr.eqns
-        elif isinstance(value, core.Jaxpr):
-            yield from value.eqns
+    programs = inner(equation)
+    if not programs:
+        return equation.primitive.name in _CHEAP
+    return all(_is_cheap(part) for program in programs for part in program.eqns)

@@ -69,10 +69,11 @@ def _random_bits(words: jax.Array, bits: int, shape: tuple[int, ...]) -> jax.Arr
     number, size = words[2:]
     cell, choice = _masks.draw_blocks(words[:2], shape, 0)
     mirrored = jnp.where(number == 1, ~cell, cell)
-    stratum = _shuffled(number, jnp.maximum(size, 1), choice)
-    # Rounding down leaves the last few of 2**32 cells unused, fewer than `size`.
-    width = (np.uint32(2**32 - 1) // jnp.maximum(size, 1)).astype(jnp.uint32)
-    drawn = jnp.where(size == 0, mirrored, stratum * width + cell // jnp.maximum(size, 1))
+    strata = jnp.maximum(size, 1)
+    # Rounding down leaves the last few of 2**32 cells unused, fewer than there are strata.
+    width = (np.uint32(2**32 - 1) // strata).astype(jnp.uint32)
+    stratified = _shuffled(number, strata, choice) * width + cell // strata
+    drawn = jnp.where(size == 0, mirrored, stratified)
     return (drawn >> np.uint32(32 - bits)).astype(f"uint{bits}")
 
 

@@ -14,6 +14,7 @@ from jax.extend import core
 from jaxdrop import _checks
 from jaxdrop.inference import _related_keys, _running
 from jaxdrop.inference._invariant import run_once
+from jaxdrop.inference._propagation.equations import inner, out_types
 from jaxdrop.inference._running import Outputs, Running
 from jaxdrop.inference.prediction import ClassPrediction, Prediction
 
@@ -179,23 +180,17 @@ class _Plan(NamedTuple):
 
 
 def _check_tolerance(plan: _Plan) -> None:
-    errors = {"values": ("mean", "variance")}.get(plan.outputs, _CLASS_STATISTICS)
-    _checks.one_of("tolerance_of", plan.tolerance_of, errors)
-    for name, value, allowed in (
-        ("masks", plan.masks, plan.masks != "balanced"),
-        ("return_samples", plan.return_samples, not plan.return_samples),
-        ("num_blocks", plan.num_blocks, plan.blocks > 1),
-    ):
-        if not allowed:
-            raise ValueError(f"tolerance must be None with {name}={value!r}: {_WHY_NO_TOLERANCE[name]}.")
-
-
-_CLASS_STATISTICS = ClassPrediction._fields[:7]
-_WHY_NO_TOLERANCE = {
-    "masks": "they are balanced over a number of samples that is known before",
-    "return_samples": "how many there will be is not known before",
-    "num_blocks": "a standard error takes two blocks of samples",
-}
+    statistics = ("mean", "variance") if plan.outputs == "values" else ClassPrediction._fields[:7]
+    _checks.one_of("tolerance_of", plan.tolerance_of, statistics)
+    if plan.masks == "balanced":
+        why = "masks='balanced': they are balanced over a number of samples that is known before"
+    elif plan.return_samples:
+        why = "return_samples=True: how many there will be is not known before"
+    elif plan.blocks == 1:
+        why = f"num_blocks={plan.num_blocks}: a standard error takes two blocks of samples"
+    else:
+        return
+    raise ValueError(f"tolerance must be None with {why}.")
 
 
 @functools.partial(jax.jit, static_argnums=3)
@@ -219,7 +214,7 @@ def _with_progress(
 ) -> Prediction | ClassPrediction:
     from tqdm import tqdm
 
-    draw, running = jax.jit(_begin, static_argnums=2)(sample, key, plan)
+    draw, running = _begin_alone(sample, key, plan)
     number = _chunk_size(draw, key, plan, plan.num_samples) if tolerance is None else plan.round
     samples = []
     with tqdm(total=plan.num_samples, unit="sample") as bar:
@@ -234,12 +229,17 @@ def _with_progress(
 
 def _begin(sample: Callable[[jax.Array], Any], key: jax.Array, plan: _Plan) -> tuple[Any, Running]:
     """Runs what is the same in all samples; returns the rest of the model, and statistics of no samples yet."""
-    draw = run_once(sample, _sample_key(key, jnp.zeros((), jnp.int32), plan))
+    first = _first_key(key, plan)
+    draw = run_once(sample, first)
+    shapes = jax.eval_shape(lambda key: _running.read(draw(key), plan.outputs), first)
+    return draw, _running.start(shapes, plan.blocks)
 
-    def first(key: jax.Array) -> _running.Drawn:
-        return _running.read(draw(_sample_key(key, jnp.zeros((), jnp.int32), plan)), plan.outputs)
 
-    return draw, _running.start(jax.eval_shape(first, key), plan.blocks)
+_begin_alone = jax.jit(_begin, static_argnums=2)
+
+
+def _first_key(key: jax.Array, plan: _Plan) -> jax.Array:
+    return _sample_key(key, jnp.zeros((), jnp.int32), plan)
 
 
 def _sample_key(key: jax.Array, number: jax.Array, plan: _Plan) -> jax.Array:
@@ -293,7 +293,7 @@ def _chunk_size(draw: Callable[[jax.Array], Any], key: jax.Array, plan: _Plan, n
     devices = 1 if plan.sharding is None else plan.sharding.num_devices
     size = plan.chunk_size
     if size is None:
-        size = _default_chunk_size(draw, _sample_key(key, jnp.zeros((), jnp.int32), plan)) * devices
+        size = _default_chunk_size(draw, _first_key(key, plan)) * devices
     # The last chunk then wastes as few draws as can be.
     size = math.ceil(number / math.ceil(number / size))
     return math.ceil(size / devices) * devices
@@ -316,15 +316,9 @@ def _largest_array(jaxpr: core.Jaxpr) -> int:
     """Returns the number of elements of the largest array that a program computes."""
     largest = 0
     for equation in jaxpr.eqns:
-        sizes = [math.prod(v.aval.shape) for v in equation.outvars]  # pyright: ignore[reportAttributeAccessIssue]
-        inner = [p for p in jax.tree.leaves(equation.params, is_leaf=_is_jaxpr) if _is_jaxpr(p)]
-        sizes += [_largest_array(p.jaxpr if isinstance(p, core.ClosedJaxpr) else p) for p in inner]
-        largest = max(largest, *sizes, 0)
+        sizes = [math.prod(out.shape) for out in out_types(equation)]
+        largest = max(largest, *sizes, *map(_largest_array, inner(equation)), 0)
     return largest
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
 
 
 def _is_pytree(sample: Any) -> bool:

@@ -103,13 +103,8 @@ def weight_scaling(
       Srivastava et al., `Dropout <https://jmlr.org/papers/v15/srivastava14a.html>`_, 2014, section 1
     """
     arrays, arguments = split_arguments(args, kwargs)
-    apply = _Apply(Static(model), Static(method), arguments, Static(_none))
+    apply = _Apply(Static(model), Static(method), arguments, Static(_paths.nowhere))
     return apply((variables, arrays), jax.random.key(0))
-
-
-def _none(path: _paths.Path) -> bool:
-    del path
-    return False
 
 
 class _Apply(NamedTuple):

@@ -92,13 +92,8 @@ def weight_scaling(
     """
     graph, state = nnx.split(model)
     arrays, arguments = split_arguments(args, kwargs)
-    apply = _Apply(graph, Static(method), arguments, Static(_none))
+    apply = _Apply(graph, Static(method), arguments, Static(_paths.nowhere))
     return apply((state, arrays), jax.random.key(0))
-
-
-def _none(path: _paths.Path) -> bool:
-    del path
-    return False
 
 
 class _Apply(NamedTuple):

@@ -41,6 +41,16 @@ def out_type(eqn: core.JaxprEqn) -> Any:
     return eqn.outvars[0].aval
 
 
+def inner(eqn: core.JaxprEqn) -> list[core.Jaxpr]:
+    """The programs among an equation's parameters."""
+
+    def is_program(value: Any) -> bool:
+        return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
+
+    programs = filter(is_program, jax.tree.leaves(eqn.params, is_leaf=is_program))
+    return [program.jaxpr if isinstance(program, core.ClosedJaxpr) else program for program in programs]
+
+
 def apply(eqn: core.JaxprEqn, *operands: Any, **changes: Any) -> list[jax.Array]:
     """Applies an equation to arrays, with some of its parameters changed."""
     params = eqn.primitive.get_bind_params({**eqn.params, **changes})
