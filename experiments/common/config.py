@@ -147,6 +147,19 @@ def names(field: str, value: str, known: Iterable[str]) -> list[str]:
     return chosen
 
 
+def integers(config: Any, name: str, minimum: int = 1) -> list[int]:
+    """The integers in a field that holds several, separated by semicolons.
+
+    Raises:
+      ValueError: If one is not an integer of at least `minimum`.
+    """
+    value = getattr(config, name)
+    if not all(part.isdigit() and int(part) >= minimum for part in value.split(";")):
+        kind = "positive integers" if minimum == 1 else f"integers above {minimum - 1}"
+        raise ValueError(f"{name} must be {kind}, separated by ;, got {value!r}")
+    return list(map(int, value.split(";")))
+
+
 def describe(config: Any) -> str:
     """Lines that list the fields of a configuration, or of a class of them, with type and value."""
     hints = typing.get_type_hints(config if isinstance(config, type) else type(config))

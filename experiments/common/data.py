@@ -138,6 +138,13 @@ def load(name: str, split: str) -> Examples:
     return Examples(images.astype(np.float32) / 255, labels.astype(np.int32))
 
 
+def load_all_training(name: str) -> Examples:
+    """Loads the training and the validation examples of a data set together, for protocols that choose nothing."""
+    return Examples(
+        *(np.concatenate(parts) for parts in zip(load(name, "train"), load(name, "validation"), strict=True))
+    )
+
+
 def load_regression(name: str) -> Regression:
     """Loads one of the UCI tables with the splits of Hernández-Lobato & Adams (2015), as Gal published them.
 

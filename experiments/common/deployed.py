@@ -1,7 +1,7 @@
 """What a trained network costs where it is used."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -31,15 +31,20 @@ def measure(model: nn.Module, variables: Mapping[str, Any], examples: Examples) 
     predict = jax.jit(lambda images: model.apply(variables, images))
     images = jax.numpy.asarray(examples.images)
     logits = np.asarray(jax.block_until_ready(predict(images)))
-    times = []
-    for _ in range(REPEATS):
-        begin = time.perf_counter()
-        jax.block_until_ready(predict(images))
-        times.append(time.perf_counter() - begin)
     return {
         "error %": 100 * float(np.mean(logits.argmax(-1) != examples.labels)),
         "NLL": float(optax.softmax_cross_entropy_with_integer_labels(logits, examples.labels).mean()),
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables)),
         "kB": len(serialization.to_bytes(variables)) / 1000,
-        "ms": 1000 * float(np.median(times)),
+        "ms": 1000 * median_seconds(lambda: predict(images), REPEATS),
     }
+
+
+def median_seconds(call: Callable[[], Any], repeats: int) -> float:
+    """Median time of calls that return arrays; the first one should come before, if it compiles."""
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times))

@@ -27,7 +27,7 @@ REASONS: dict[str, str] = {
     ),
     "estimators/digits": (
         "Masks are balanced within each of ten blocks: with 10 samples not at all, with 100 in tens. Neither kind of "
-        "masks changes the mutual information's error much, whose larger part is that of the entropies. The "
+        "masks changes the mutual information's error much, whose larger part, we think, is that of the entropies. The "
         "jackknife trades bias for a little variance."
     ),
     "sbp/lenet500_300_short": (

@@ -41,6 +41,12 @@ class TrainState(NamedTuple):
         return {"params": self.params, **self.other}
 
 
+def linear_second_half(learning_rate: float, steps: int) -> optax.Schedule:
+    """A step size that stays for the first half of the steps and then falls linearly to 0."""
+    half = max(steps // 2, 1)
+    return optax.linear_schedule(learning_rate, 0.0, half, steps - half)
+
+
 def fit(
     loss: Loss,
     variables: Variables,

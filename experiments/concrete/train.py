@@ -13,7 +13,7 @@ import optax
 
 import jaxdrop
 import jaxdrop.linen
-from experiments.common.config import check_at_least, check_positive, check_seed, check_types
+from experiments.common.config import check_at_least, check_positive, check_seed, check_types, integers
 from experiments.common.training import fit
 from experiments.concrete.picture import against_examples
 from jaxdrop import variational
@@ -58,10 +58,7 @@ class Config:
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
-        for name in ("sizes", "epochs"):
-            if not all(number.isdigit() and int(number) for number in getattr(self, name).split(";")):
-                raise ValueError(f"{name} must be positive integers, separated by ;, got {getattr(self, name)!r}")
-        if len(self.sizes.split(";")) != len(self.epochs.split(";")):
+        if len(integers(self, "sizes")) != len(integers(self, "epochs")):
             raise ValueError(f"epochs must be as many as sizes, {self.sizes!r}, got {self.epochs!r}")
         check_positive(self, "length_scale", "temperature", "learning_rate", "max_gradient_norm")
         if not 0 < self.rate < 1:
@@ -123,8 +120,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
       standard deviation over networks, if there are several.
     """
     metrics = {}
-    epochs = map(int, config.epochs.split(";"))
-    for size, number in zip(map(int, config.sizes.split(";")), epochs, strict=True):
+    for size, number in zip(integers(config, "sizes"), integers(config, "epochs"), strict=True):
         networks = [_train(config, size, number, seed, workdir) for seed in range(config.num_seeds)]
         values = {name: [network[name] for network in networks] for name in networks[0]}
         metrics[f"N = {size}"] = {name: float(np.mean(each)) for name, each in values.items()}

@@ -1,8 +1,7 @@
 """How exact each way to predict with dropout is, for its number of samples, and what moments in one pass cost."""
 
 import dataclasses
-import statistics
-import time
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,14 @@ import optax
 import jaxdrop
 import jaxdrop.linen
 from experiments.common import data
-from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
+from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types, integers
+from experiments.common.deployed import median_seconds
+from experiments.common.lenets import LENET5, plain
 from experiments.common.training import fit
-from experiments.sparse_vd.networks import LENET5, plain
+from jaxdrop import metrics
+from jaxdrop.inference.monte_carlo import Masks
 
-MASKS = ("independent", "antithetic", "balanced")
+MASKS: tuple[Masks, ...] = ("independent", "antithetic", "balanced")
 NETWORKS = ("256-256", "1024-1024", LENET5)
 TIMINGS = 5
 
@@ -62,8 +64,7 @@ class Config:
             raise ValueError("network must be of dense layers for digits, whose images are 8 x 8, got 'lenet5'")
         if not 0 < self.rate < 1:
             raise ValueError(f"rate must be above 0 and below 1, got {self.rate}")
-        if not all(size.isdigit() and int(size) > 1 for size in self.sizes.split(";")):
-            raise ValueError(f"sizes must be integers above 1, separated by ;, got {self.sizes!r}")
+        integers(self, "sizes", minimum=2)
         check_positive(self, "learning_rate")
         check_at_least(self, 1, "epochs", "batch_size", "num_test", "num_reference")
         check_at_least(self, 2, "repeats")
@@ -89,15 +90,13 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     images = jnp.asarray(data.load(config.dataset, "test").images[: config.num_test])[..., None]
     model = plain(config.network, dropout_rate=config.rate)
     sample = jaxdrop.linen.sampler(model, variables, images)
-    reference = jaxdrop.monte_carlo(
-        lambda key: _both(sample(key)), reference_key, config.num_reference, num_blocks=1, outputs="values"
-    )
+    reference = jaxdrop.monte_carlo(lambda key: _both(sample(key)), reference_key, config.num_reference, num_blocks=1)
     logits, probabilities, entropies = reference.mean
-    information = jax.scipy.special.entr(probabilities).sum(-1) - entropies
+    information = metrics.entropy(probabilities) - entropies
 
-    def errors(masks: str, size: int) -> dict[str, float]:
+    def errors(masks: Masks, size: int) -> dict[str, float]:
         def one(key: jax.Array) -> jaxdrop.ClassPrediction:
-            p = jaxdrop.monte_carlo(sample, key, size, outputs="logits", masks=masks)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            p = jaxdrop.monte_carlo(sample, key, size, outputs="logits", masks=masks)
             return p._replace(standard_error=None)
 
         p = jax.jit(lambda keys: jax.lax.map(one, keys))(jax.random.split(key, config.repeats))
@@ -110,27 +109,33 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         biases = {f"{name}, bias": float(d.mean()) for name, d in deviations.items() if name != "probabilities"}
         return {**values, **biases}
 
-    metrics: dict[str, Any] = {
-        f"{masks}, {size} samples": errors(masks, int(size)) for size in config.sizes.split(";") for masks in MASKS
+    results: dict[str, Any] = {
+        f"{masks}, {size} samples": errors(masks, size) for size in integers(config, "sizes") for masks in MASKS
     }
     scaled = jax.nn.softmax(jaxdrop.linen.weight_scaling(model, variables, images))
-    metrics["weight scaling"] = {"probabilities": float(jnp.sqrt(jnp.mean(jnp.square(scaled - probabilities))))}
+    results["weight scaling"] = {"probabilities": float(jnp.sqrt(jnp.mean(jnp.square(scaled - probabilities))))}
     hundred = _seconds(lambda: jaxdrop.monte_carlo(sample, key, 100, num_blocks=1))
     deviation = jnp.sqrt(reference.variance[0])
     for name, covariance in (("moments", False), ("moments, covariance", True)):
-        p = jaxdrop.moments(sample, covariance=covariance)
-        metrics[name] = {
+        propagate = functools.partial(jaxdrop.moments, sample, covariance=covariance)
+        p = propagate()
+        results[name] = {
             "mean off by": float(jnp.median(jnp.abs(p.mean - logits) / deviation)),
             "deviation off by": float(jnp.median(jnp.abs(jnp.sqrt(p.variance) / deviation - 1))),
-            "time / 100 samples": _seconds(lambda c=covariance: jaxdrop.moments(sample, covariance=c)) / hundred,
+            "time / 100 samples": _seconds(propagate) / hundred,
         }
-    return metrics
+    return results
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    jax.block_until_ready(call())  # compiles
+    return median_seconds(call, TIMINGS)
 
 
 def _both(logits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Logits, probabilities and their entropies."""
     probabilities = jax.nn.softmax(logits)
-    return logits, probabilities, jax.scipy.special.entr(probabilities).sum(-1)
+    return logits, probabilities, metrics.entropy(probabilities)
 
 
 def _train(config: Config, init_key: jax.Array, train_key: jax.Array, workdir: Path) -> dict[str, Any]:
@@ -154,14 +159,3 @@ def _train(config: Config, init_key: jax.Array, train_key: jax.Array, workdir: P
         evaluate=lambda variables: {},
         save_every=config.epochs,
     )
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    """Median time of a call, once it is compiled."""
-    jax.block_until_ready(call())
-    seconds = []
-    for _ in range(TIMINGS):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)

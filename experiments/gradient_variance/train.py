@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common import data
-from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
+from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types, integers
 from experiments.common.training import fit
 from jaxdrop import variational
 from jaxdrop.variational import MultiplicativeWeights
@@ -49,10 +49,7 @@ class Config:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
         check_one_of(self, "dataset", DATASETS)
-        for name in ("epochs", "batch_sizes"):
-            if not all(number.isdigit() and int(number) for number in getattr(self, name).split(";")):
-                raise ValueError(f"{name} must be positive integers, separated by ;, got {getattr(self, name)!r}")
-        epochs = list(map(int, self.epochs.split(";")))
+        epochs, _ = integers(self, "epochs"), integers(self, "batch_sizes")
         if sorted(set(epochs)) != epochs:
             raise ValueError(f"epochs must ascend, got {self.epochs!r}")
         if not self.log_alpha <= 0:
@@ -126,7 +123,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     """
     train = data.load(config.dataset, "train")
     num_data = len(train.labels)
-    sizes = list(map(int, config.batch_sizes.split(";")))
+    sizes = integers(config, "batch_sizes")
     init_key, fit_key, measure_key = jax.random.split(jax.random.key(config.seed), 3)
 
     def loss(variables, batch, key, step):
@@ -140,7 +137,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     layers = init(config, init_key, train.images[0].size)
     metrics: dict[str, Any] = {name: {} for name in ESTIMATORS}
     done = 0
-    for epochs in map(int, config.epochs.split(";")):
+    for epochs in integers(config, "epochs"):
         layers = fit(
             loss,
             {"params": layers},

@@ -7,14 +7,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import jaxdrop.linen
 from experiments.common import data
 from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
 from experiments.common.deployed import measure
-from experiments.common.training import fit
+from experiments.common.training import fit, linear_second_half
 from jaxdrop import variational
 
 DATASETS = ("digits", "mnist")
@@ -87,9 +86,8 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
       parameters, bytes on disk and milliseconds for the test examples; and by how much the outputs of the small network
       differ from those of the large one with its units zeroed.
     """
-    train, validation, test = (data.load(config.dataset, split) for split in data.SPLITS)
     # As in the authors' protocol nothing is chosen by validation, and all training examples are trained on.
-    train = data.Examples(*(np.concatenate(parts) for parts in zip(train, validation, strict=True)))
+    train, test = data.load_all_training(config.dataset), data.load(config.dataset, "test")
     per_epoch = len(train.labels) // config.batch_size
     init_key, dense_key, noisy_key = jax.random.split(jax.random.key(config.seed), 3)
     plain, noisy, predicting = (
@@ -112,9 +110,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         return -variational.elbo(-cross_entropies(logits, batch), kl, len(train.labels)), {}
 
     def fit_network(name, loss, variables, key, epochs, evaluate):
-        steps = epochs * per_epoch
-        half = max(steps // 2, 1)
-        schedule = optax.linear_schedule(config.learning_rate, 0.0, half, steps - half)
+        schedule = linear_second_half(config.learning_rate, epochs * per_epoch)
         return fit(
             loss,
             variables,

@@ -23,9 +23,9 @@ from experiments.common.config import (
     check_types,
 )
 from experiments.common.deployed import measure
-from experiments.common.training import fit
+from experiments.common.lenets import LENET5, noisy, plain
+from experiments.common.training import fit, linear_second_half
 from experiments.sparse_vd.magnitude import gradually, largest
-from experiments.sparse_vd.networks import LENET5, noisy, plain
 from jaxdrop import variational
 
 DATASETS = ("digits", "mnist")
@@ -156,8 +156,7 @@ def examples(config: Config) -> tuple[data.Examples, data.Examples]:
 
     As in the authors' protocol nothing is chosen by validation, and all training examples are trained on.
     """
-    train, validation, test = (data.load(config.dataset, split) for split in data.SPLITS)
-    images, labels = (np.concatenate(parts) for parts in zip(train, validation, strict=True))
+    (images, labels), test = data.load_all_training(config.dataset), data.load(config.dataset, "test")
     if config.num_train:
         images, labels = images[: config.num_train], labels[: config.num_train]
     if config.random_labels:
@@ -190,12 +189,10 @@ def train_networks(config: Config, train: data.Examples, key: jax.Array, workdir
         return optax.softmax_cross_entropy_with_integer_labels(logits, batch.labels).mean(), {}
 
     def fit_network(kind, loss, variables, key, epochs):
-        steps = epochs * per_epoch
-        half = max(steps // 2, 1)
         return fit(
             loss,
             variables,
-            optax.adam(optax.linear_schedule(config.learning_rate, 0.0, half, steps - half)),
+            optax.adam(linear_second_half(config.learning_rate, epochs * per_epoch)),
             train,
             key,
             epochs=epochs,

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.common.lenets import LENET5, noisy, plain
 from experiments.sparse_vd.magnitude import gradually, largest
-from experiments.sparse_vd.networks import LENET5, noisy, plain
 from experiments.sparse_vd.train import Config, examples, run
 from jaxdrop import variational
 

@@ -102,8 +102,8 @@ def test_the_first_of_two_strata_is_as_often_the_first_as_the_second(getkey):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("masks", "less"), [("antithetic", 0.5), ("balanced", 0.5)])
-def test_means_of_a_network_vary_less(masks, less, getkey):
+@pytest.mark.parametrize("masks", ["antithetic", "balanced"])
+def test_means_of_a_network_vary_less(masks, getkey):
     w1, w2 = jax.random.normal(getkey(), (8, 32)), jax.random.normal(getkey(), (32, 1)) / 6
     x = jax.random.normal(getkey(), (4, 8))
 
@@ -115,7 +115,7 @@ def test_means_of_a_network_vary_less(masks, less, getkey):
     plain, related = (jax.jit(jax.vmap(functools.partial(run, masks=m)))(keys).mean for m in ("independent", masks))
     assert_mean(related, jax.nn.relu(x @ w1) @ w2, standard_deviation=np.asarray(plain).std(0))
     # A linear output: nothing is left of its variance.
-    assert np.all(np.asarray(related).var(0) < 1e-4 * less * np.asarray(plain).var(0))
+    assert np.all(np.asarray(related).var(0) < 5e-5 * np.asarray(plain).var(0))
 
 
 def test_derived_keys_differ(getkey):
