@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from flax.typing import Dtype
 from jax.experimental import sparse
 
@@ -24,6 +25,7 @@ class SparseDense(nn.Module):
       num_weights: Number of weights that are stored.
       use_bias: Whether there is a bias.
       param_dtype: Of weights and bias.
+      dtype: Of the computation; None for the common one of inputs and parameters.
 
     Examples:
       >>> layer = jaxdrop.linen.SparseDense(3, num_weights=2, use_bias=False)
@@ -36,6 +38,7 @@ class SparseDense(nn.Module):
     num_weights: int
     use_bias: bool = True
     param_dtype: Dtype = jnp.float32
+    dtype: Dtype | None = None
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -43,10 +46,12 @@ class SparseDense(nn.Module):
         zeros = nn.initializers.zeros_init()
         data = self.param("data", zeros, (self.num_weights,), self.param_dtype)
         indices = self.param("indices", zeros, (self.num_weights, 2), jnp.int32)
-        inputs = jnp.asarray(inputs)  # NumPy would take a sparse kernel apart, entry by entry
+        bias = self.param("bias", zeros, (self.features,), self.param_dtype) if self.use_bias else None
+        # NumPy arrays would take a sparse kernel apart, entry by entry: they become JAX's here.
+        inputs, data, bias = promote_dtype(inputs, data, bias, dtype=self.dtype)
         kernel = sparse.BCOO((data, indices), shape=(inputs.shape[-1], self.features))
         y = (inputs.reshape(-1, inputs.shape[-1]) @ kernel).reshape(*inputs.shape[:-1], self.features)
-        return add_bias(y, self.param("bias", zeros, (self.features,), self.param_dtype) if self.use_bias else None)
+        return add_bias(y, bias)
 
 
 def sparsify(
@@ -86,6 +91,6 @@ def sparsify(
             if found is not None:
                 rest = {key: value for key, value in params[name].items() if key != "kernel"}
                 params[name] = {**found._asdict(), **rest}
-                layer = SparseDense(layer.features, len(found.data), layer.use_bias, layer.param_dtype)
+                layer = SparseDense(layer.features, len(found.data), layer.use_bias, layer.param_dtype, layer.dtype)
         layers.append(layer)
     return nn.Sequential(layers), {**variables, "params": params}

@@ -3,8 +3,9 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
+from flax.typing import Dtype
 from jax.experimental import sparse
 
 from jaxdrop.functional.drop_connect_dense import add_bias
@@ -19,6 +20,7 @@ class SparseLinear(nnx.Module):
       indices: Row and column of each, (weights, 2).
       shape: (in, out).
       bias: Array (out,), or None.
+      dtype: Of the computation; None for the common one of inputs and parameters.
 
     Examples:
       >>> layer = jaxdrop.nnx.SparseLinear(jnp.array([5.0, 7.0]), jnp.array([[0, 2], [1, 0]]), shape=(2, 3))
@@ -26,18 +28,29 @@ class SparseLinear(nnx.Module):
       Array([[7., 0., 5.]], dtype=float32)
     """
 
-    def __init__(self, data: jax.Array, indices: jax.Array, *, shape: tuple[int, int], bias: jax.Array | None = None):
+    def __init__(
+        self,
+        data: jax.Array,
+        indices: jax.Array,
+        *,
+        shape: tuple[int, int],
+        bias: jax.Array | None = None,
+        dtype: Dtype | None = None,
+    ):
         self.data = nnx.Param(data)
         self.indices = nnx.Variable(indices)
         self.bias = nnx.data(None if bias is None else nnx.Param(bias))
         self.shape = shape
+        self.dtype = dtype
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Applies the layer to (..., in)."""
-        inputs = jnp.asarray(inputs)  # NumPy would take a sparse kernel apart, entry by entry
-        kernel = sparse.BCOO((self.data[...], self.indices[...]), shape=self.shape)
+        bias = None if self.bias is None else self.bias[...]
+        # NumPy arrays would take a sparse kernel apart, entry by entry: they become JAX's here.
+        inputs, data, bias = promote_dtype((inputs, self.data[...], bias), dtype=self.dtype)
+        kernel = sparse.BCOO((data, self.indices[...]), shape=self.shape)
         y = (inputs.reshape(-1, self.shape[0]) @ kernel).reshape(*inputs.shape[:-1], self.shape[1])
-        return add_bias(y, None if self.bias is None else self.bias[...])
+        return add_bias(y, bias)
 
 
 def sparsify(model: nnx.Sequential, *, max_density: float = 0.1) -> nnx.Sequential:
@@ -72,4 +85,4 @@ def _sparse(layer: Any, max_density: float) -> Any:
         return layer
     bias = None if layer.bias is None else layer.bias[...]
     shape = (layer.in_features, layer.out_features)
-    return SparseLinear(found.data, found.indices, shape=shape, bias=bias)
+    return SparseLinear(found.data, found.indices, shape=shape, bias=bias, dtype=layer.dtype)

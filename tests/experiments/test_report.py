@@ -149,7 +149,7 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
     [
         ("sparse_vd", {"dataset": "digits"}),
         ("sparse_vd", {"random_labels": True}),
-        ("sparse_vd", {"network": "16", "dropout_rate": 0.5}),
+        ("sparse_vd", {"network": "16", "dropout_rate": 0.5, "num_seeds": 1}),
         ("sbp", {"dataset": "digits"}),
     ],
 )
@@ -161,3 +161,4 @@ def test_the_papers_numbers_stand_beside_the_same_experiment_only(experiment, ch
     )
     assert "paper" not in text
     assert ("| dense, with dropout |" in text) == ("dropout_rate" in changes)
+    assert ("One network." in text) == ("num_seeds" in changes or experiment == "sbp")

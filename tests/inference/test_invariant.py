@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import jaxdrop
 from jaxdrop.inference._invariant import run_once
@@ -58,6 +60,17 @@ def test_what_follows_from_products_and_loops_runs_once_and_cheap_functions_in_e
     for function, again in ((jnp.tanh, True), (lambda w: jnp.tanh(w @ w), False), (loop, False)):
         rest = run_once(lambda key, f=function: jnp.where(jax.random.bernoulli(key, 0.5, w.shape), f(w), 0), key)
         assert ("tanh" in str(jax.make_jaxpr(rest)(key))) == again
+
+
+def test_what_runs_once_is_spread_over_devices_as_the_model_says(getkey):
+    mesh = jax.make_mesh((8,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    w, spread = jax.random.normal(getkey(), (8, 8)), NamedSharding(mesh, P("rows"))
+
+    def sample(key):
+        return jaxdrop.dropout(key, jax.jit(lambda w: w @ w, out_shardings=spread)(w), 0.5)
+
+    (product,) = (leaf for leaf in jax.tree.leaves(run_once(sample, getkey())) if jnp.shape(leaf) == (8, 8))
+    assert product.sharding == spread
 
 
 @pytest.mark.thorough

@@ -138,6 +138,11 @@ def test_any_pytree_and_dtype_of_outputs(getkey):
     assert p.variance["nested"][1] == 0
 
 
+def test_refuses_complex_outputs(getkey):
+    with pytest.raises(TypeError, match="sample must give real outputs, got dtype complex64"):
+        jaxdrop.monte_carlo(lambda key: jax.random.normal(key, (2,), jnp.complex64), getkey(), 2)
+
+
 def test_one_sample(sample, getkey):
     p = jaxdrop.monte_carlo(sample, getkey(), 1, outputs="logits")
     assert np.all(p.variance == 0)

@@ -96,7 +96,7 @@ def test_the_order_of_strata_is_every_order_equally_often(getkey):
 
 def test_the_first_of_two_strata_is_as_often_the_first_as_the_second(getkey):
     """Eight rounds of swapping alone leave a deviation of 2**-9."""
-    number = 2_000_000
+    number = 4_000_000
     draw = jax.jit(lambda key: (jax.random.bits(_related_keys.balanced(key, jnp.uint32(0), 2), (number,)) >> 31).sum())
     assert_frequency(draw(getkey()), number, 0.5)
 
@@ -123,6 +123,12 @@ def test_derived_keys_differ(getkey):
     keys = [*jax.random.split(key, 3), *(jax.random.fold_in(key, n) for n in range(3)), key]
     assert len({jax.random.key_data(k).tobytes() for k in keys}) == 7
     assert {tuple(jax.random.key_data(k)[2:].tolist()) for k in keys} == {(1, 4)}
+
+
+def test_refuses_to_draw_more_bits_than_a_cell_has(getkey):
+    words = jax.random.key_data(_related_keys.balanced(getkey(), jnp.uint32(1), 4))
+    with pytest.raises(NotImplementedError, match="masks must be 'independent' for noise that draws 64 bits at once"):
+        _related_keys._random_bits(words, 64, (2,))
 
 
 @pytest.mark.thorough

@@ -141,6 +141,12 @@ def test_draws_no_more_than_the_most_and_one_round_at_least(getkey, capsys):
     assert "8/50" in capsys.readouterr().err
 
 
+def test_draws_beyond_the_most_have_no_votes(getkey):
+    """The last round, of 8 draws one by one, has 2 that count."""
+    p = jaxdrop.monte_carlo(logits, getkey(), 10, outputs="logits", num_blocks=4, tolerance=0.0, chunk_size=1)
+    assert p.votes.sum(-1).tolist() == [10, 10]
+
+
 def test_another_tolerance_does_not_compile_again(getkey):
     sample = jax.tree_util.Partial(logits)
     run = functools.partial(jaxdrop.monte_carlo, sample, getkey(), 300)

@@ -18,6 +18,7 @@ def test_concrete_dropout_before_a_grouped_convolution(getkey):
     layer = ConcreteDropout(conv, length_scale=0.5, rate=0.3, temperature=2 / 3, broadcast_dims=(1, 2))
     x, key = jax.random.normal(getkey(), (2, 5, 5, 6)), getkey()
     logit = layer.logit_rate[...]
+    np.testing.assert_allclose(logit, variational.logit_rate(0.3))
     dropped = variational.concrete_dropout(clone(key), x, logit, temperature=2 / 3, broadcast_dims=(1, 2))
     np.testing.assert_allclose(layer(x, rngs=key), conv(dropped), rtol=1e-5, atol=1e-6)
     expected = variational.kl_concrete(conv.kernel[...], logit, length_scale=0.5, input_dim=6)

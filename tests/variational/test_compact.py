@@ -173,14 +173,14 @@ def test_options_of_layers_stay(getkey):
         VariationalDense(3, threshold=-1.0, dtype=jnp.float16, deterministic=True),
     ]
     model, x = nn.Sequential(layers), jax.random.normal(getkey(), (2, 7, 7, 1))
-    params = model.init(getkey(), x)["params"]
+    params = jax.jit(model.init)(getkey(), x)["params"]
     for name in ("layers_0", "layers_5"):
         params[name]["log_sigma2"] = 2 * jax.random.normal(getkey(), params[name]["log_sigma2"].shape) - 3
     params["layers_0"]["log_sigma2"] = params["layers_0"]["log_sigma2"].at[..., 1].set(9)
     width = len(params["layers_4"]["mu"])
     params["layers_4"] = {"mu": jnp.full(width, -1.0), "log_sigma": jnp.linspace(-2.0, 0.0, width)}
     small, variables = compact(model, {"params": params}, x)
-    y, expected = small.apply(variables, x), model.apply({"params": params}, x)
+    y, expected = jax.jit(small.apply)(variables, x), jax.jit(model.apply)({"params": params}, x)
     assert y.dtype == expected.dtype == jnp.float16
     np.testing.assert_allclose(y, expected, rtol=0.01, atol=0.01 * float(jnp.abs(expected).max()))
 
@@ -207,6 +207,7 @@ def test_options_of_layers_stay_in_nnx(getkey):
     x = jax.random.normal(getkey(), (2, 5, 5, 2))
     small = jaxdrop.nnx.compact(model, x)
     assert small.layers[-1].kernel.shape == (5, 3)
+    assert small.layers[2].in_features == 4
     y, expected = small(x), model(x)
     assert y.dtype == expected.dtype == jnp.float16
     np.testing.assert_allclose(y, expected, rtol=0.01, atol=0.01 * float(jnp.abs(expected).max()))
@@ -288,16 +289,17 @@ def test_sparse_kernels_predict_alike_and_nearly_full_ones_stay(leading, getkey)
 
 
 @pytest.mark.parametrize(("max_density", "sparse"), [(0.25, True), (0.2, False)])
-def test_what_is_sparse_is_said_by_its_argument(max_density, sparse):
+def test_what_is_sparse_and_its_dtype_are_said_by_arguments(max_density, sparse):
     kernel, x = jnp.zeros((4, 5)).at[jnp.arange(5) % 4, jnp.arange(5)].set(jnp.arange(1.0, 6)), jnp.ones((2, 4))
-    model = nn.Sequential([nn.Dense(5, use_bias=False)])
+    model = nn.Sequential([nn.Dense(5, use_bias=False, dtype=jnp.float16)])
     variables = {"params": {"layers_0": {"kernel": kernel}}, "other": {"kept": 1}}
     small, found = jaxdrop.linen.sparsify(model, variables, max_density=max_density)
-    twin = nnx.Sequential(nnx.Linear(4, 5, use_bias=False, rngs=nnx.Rngs(0)))
+    twin = nnx.Sequential(nnx.Linear(4, 5, use_bias=False, dtype=jnp.float16, rngs=nnx.Rngs(0)))
     twin.layers[0].kernel[...] = kernel
     of_nnx = jaxdrop.nnx.sparsify(twin, max_density=max_density)
     assert isinstance(small.layers[0], jaxdrop.linen.SparseDense) == sparse
     assert isinstance(of_nnx.layers[0], jaxdrop.nnx.SparseLinear) == sparse
     assert found["other"] == {"kept": 1}
     for y in (small.apply(found, x), of_nnx(x)):
-        np.testing.assert_allclose(y, jnp.broadcast_to(jnp.arange(1.0, 6), (2, 5)))
+        np.testing.assert_array_equal(y, jnp.broadcast_to(jnp.arange(1.0, 6), (2, 5)))
+        assert y.dtype == jnp.float16

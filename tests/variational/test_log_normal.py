@@ -121,15 +121,21 @@ def test_the_gradient_of_a_sample_is_that_at_a_fixed_quantile(pair, getkey):
 
 
 @pytest.mark.parametrize(
-    ("alpha", "beta"), [(-20.0, 0.0), (-8.0, -2.9), (-8.0, -3.1), (-20.0, -10.0), (-3.2, -3.1), (-300.0, -100.0)]
+    ("alpha", "beta"),
+    [(-1.0, 0.5), (0.0, 2.0), (-20.0, 0.0), (-8.0, -2.9), (-8.0, -3.1), (-20.0, -10.0), (-3.2, -3.1), (-300.0, -100.0)],
 )
-def test_quantiles_in_the_tail(alpha, beta):
-    alpha, beta = np.float32(alpha), np.float32(beta)
-    uniform = np.array([2**-24, 0.01, 0.3, 0.9, 0.999], np.float32)
-    ends = special.log_ndtr(np.array([beta, alpha], float))
-    logarithm = special.logsumexp(ends[:, None] + np.log([uniform.astype(float), 1 - uniform.astype(float)]), axis=0)
-    expected = float(beta) - special.ndtri_exp(logarithm)
-    np.testing.assert_allclose(below_end(uniform, alpha, beta), expected, rtol=2e-5, atol=2e-6)
+def test_quantiles_and_their_slopes(alpha, beta):
+    ends, uniform = np.float32([alpha, beta]), np.array([2**-24, 0.01, 0.3, 0.9, 0.999], np.float32)
+
+    def exact(ends):
+        logarithms = special.log_ndtr(ends)[:, None] + np.log([1 - uniform.astype(float), uniform.astype(float)])
+        return ends[1] - special.ndtri_exp(special.logsumexp(logarithms, axis=0))
+
+    np.testing.assert_allclose(jax.jit(below_end)(uniform, *ends), exact(ends.astype(float)), rtol=2e-5, atol=2e-6)
+    for number, slope in enumerate(jax.jit(jax.jacfwd(below_end, (1, 2)))(uniform, *ends)):
+        step = np.eye(2)[number] * 1e-4
+        numerical = (exact(ends + step) - exact(ends - step)) / 2e-4
+        np.testing.assert_allclose(slope, numerical, rtol=1e-3, atol=1e-4)
 
 
 def test_samples_at_the_lower_bound_are_finite():
