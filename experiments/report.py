@@ -17,7 +17,9 @@ from experiments.compare.methods import MLP_METHODS
 from experiments.concrete.picture import against_examples
 from experiments.report_estimators import estimators
 from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
+from experiments.report_perception import perception
 from experiments.report_uci import uci
+from experiments.report_where_it_fails import where_it_fails
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -238,6 +240,8 @@ SECTIONS = {
     "uci": uci,
     "estimators": estimators,
     "digits": _digits,
+    "perception": perception,
+    "where_it_fails": where_it_fails,
 }
 
 

@@ -1,0 +1,1 @@
+"""Uncertainty of each pixel: which parts of a scene a segmentation network does not know."""

@@ -1,0 +1,61 @@
+"""The section of the report on segmentation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common.reporting import provenance, reason, table
+
+AREAS = ("AUROC", "AUPR")
+KNOWN = ("mIoU", "accuracy", "ECE", "NLL")
+NOISES = {"spatial": "spatial dropout", "drop_block": "DropBlock"}
+
+
+def perception(path: Path, run: dict[str, Any], link: str) -> str:
+    """Scores of known pixels, how well uncertainties find unseen objects, and the time of a scene."""
+    metrics, config = run["metrics"], run["config"]
+    known = [
+        (f"{score}{place}", *(_cell(values, f"{score}{beside}") for values in metrics.values()))
+        for beside, place in (("", ""), (", unseen beside", ", an unseen object beside"))
+        for score in KNOWN
+    ]
+    kinds = [
+        (column, name.removeprefix("AUROC, "))
+        for column, values in metrics.items()
+        for name in values
+        if name.startswith("AUROC, ") and not name.endswith(", error")
+    ]
+    finding = [
+        (
+            f"{column}: {kind}",
+            *(_cell(metrics[column], f"{area}{among}, {kind}") for among in ("", " among objects") for area in AREAS),
+        )
+        for column, kind in kinds
+    ]
+    times = [
+        (f"{column}{name.removeprefix('ms')}", _cell(values, name, 1))
+        for column, values in metrics.items()
+        for name in values
+        if name.startswith("ms") and not name.endswith(", error")
+    ]
+    rate = f"{NOISES[config['noise']]} at {config['rate']:g}"
+    picture = [f"![Maps of uncertainty]({link}{path.stem}.png)\n"] if path.with_suffix(".png").exists() else []
+    heads = ("pixels found by", "AUROC", "AUPR", "AUROC among objects", "AUPR among objects")
+    return "\n".join(
+        [
+            f"## Segmentation of scenes of digits: {rate}\n",
+            *picture,
+            table(("known pixels", *metrics), known),
+            f"\n{config['num_test']} test scenes of {config['size']} x {config['size']} pixels, "
+            f"{config['num_samples']} samples; mean ± standard error over "
+            f"{config['num_seeds']} networks. {provenance(path, run, link)}\n",
+            *reason(path),
+            table(heads, finding),
+            "\nPixels of unseen objects against all others, and against those of digits.\n",
+            f"{table(('one scene', 'ms'), times)}\n",
+        ]
+    )
+
+
+def _cell(values: Mapping[str, float], name: str, digits: int = 4) -> str:
+    return f"{values[name]:.{digits}f} ± {values[f'{name}, error']:.{digits}f}"

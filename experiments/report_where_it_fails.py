@@ -1,0 +1,110 @@
+"""The section of the report on where dropout's uncertainty fails, whose sentences are made from the numbers too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common.reporting import provenance, reason, table
+
+DIFFERENCE = "ensemble less MC dropout"
+LOWER_IS_BETTER = ("NLL", "ECE")
+
+
+def where_it_fails(path: Path, run: dict[str, Any], link: str) -> str:
+    """Growth of deviations away from the data, and scores at equal cost."""
+    metrics, config = run["metrics"], run["config"]
+    on_line = {name: values for name, values in metrics.items() if "deviation, inside" in values}
+    digits = {name: values for name, values in metrics.items() if name not in on_line and name != DIFFERENCE}
+    heads = (
+        "",
+        "deviation among the data",
+        "in the gap: deviation grows",
+        "error grows",
+        "95 % interval holds, %",
+        "far away: deviation grows",
+        "error grows",
+        "95 % interval holds, %",
+    )
+    grown = [
+        (
+            name,
+            _cell(values, "deviation, inside", 3),
+            *(
+                cell
+                for region in ("gap", "far")
+                for cell in (
+                    _cell(values, f"growth of deviation, {region}", 1, "x "),
+                    _cell(values, f"growth of error, {region}", 1, "x "),
+                    _cell({key: 100 * value for key, value in values.items()}, f"coverage, {region}", 0),
+                )
+            ),
+        )
+        for name, values in on_line.items()
+    ]
+    scores = [name for name in metrics[DIFFERENCE] if not name.endswith(", error")]
+    compared = [
+        (
+            score,
+            *(_cell(values, score) if score in values else "" for values in digits.values()),
+            _cell(metrics[DIFFERENCE], score),
+        )
+        for score in scores
+    ]
+    pictures = {
+        kind: [f"![{text}]({link}{path.stem}_{kind}.png)\n"]
+        if path.with_name(f"{path.stem}_{kind}.png").exists()
+        else []
+        for kind, text in (("line", "Beliefs away from the data"), ("equal_cost", "Scores at equal cost"))
+    }
+    members, seeds = config["members"], config["num_seeds"]
+    return "\n".join(
+        [
+            "## Where dropout's uncertainty fails: away from the data\n",
+            *pictures["line"],
+            table(heads, grown),
+            "\nDeviations are of the function, without the targets' noise, which the intervals have. Mean ± standard "
+            f"error over {seeds} data sets. {provenance(path, run, link)}\n",
+            f"{away(on_line)}\n",
+            f"## Where dropout's uncertainty fails: an ensemble of {members} at equal cost\n",
+            *pictures["equal_cost"],
+            table(("", *digits, f"difference, ensemble - {members} passes"), compared),
+            f"\nThe network with dropout is trained {members} times as long as each of the ensemble's and predicts "
+            f"with {members} passes, but in the column of its own. Mean ± standard error over {seeds} seeds.\n",
+            f"{verdict(metrics[DIFFERENCE], scores)}\n",
+            *reason(path),
+        ]
+    )
+
+
+def away(on_line: Mapping[str, Mapping[str, float]]) -> str:
+    """Says of each method whether its deviation grows as its error does."""
+    parts = []
+    for name, values in on_line.items():
+        deviation, error, coverage = (
+            values[key] for key in ("growth of deviation, far", "growth of error, far", "coverage, far")
+        )
+        parts.append(f"{name}: {deviation:.1f} against {error:.1f} times, and {100 * coverage:.0f} %")
+    return (
+        "Two to three units beyond the data, by how much deviation and error have grown, and the part of the targets "
+        f"in a 95 % interval: {'; '.join(parts)}."
+    )
+
+
+def verdict(difference: Mapping[str, float], scores: list[str]) -> str:
+    """Says which of the two is better in which score, by more than two standard errors of the difference."""
+    better: dict[str, list[str]] = {"The ensemble": [], "MC dropout": []}
+    open_questions = []
+    for score in scores:
+        gain = difference[score] * (-1 if score in LOWER_IS_BETTER else 1)
+        if abs(gain) <= 2 * difference[f"{score}, error"]:
+            open_questions.append(score)
+        else:
+            better["The ensemble" if gain > 0 else "MC dropout"].append(score)
+    sentences = [f"{name} is better in {'; '.join(won)}." for name, won in better.items() if won]
+    if open_questions:
+        sentences.append(f"Within two standard errors of each other: {'; '.join(open_questions)}.")
+    return " ".join(sentences)
+
+
+def _cell(values: Mapping[str, float], name: str, digits: int = 4, sign: str = "") -> str:
+    return f"{sign}{values[name]:.{digits}f} ± {values[f'{name}, error']:.{digits}f}"

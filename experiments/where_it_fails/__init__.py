@@ -1,0 +1,1 @@
+"""Where dropout's uncertainty fails: away from the data, and beside an ensemble of the same cost."""
