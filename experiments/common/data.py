@@ -27,6 +27,7 @@ URLS = {
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "kmnist": "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    "cifar10": "https://www.cs.toronto.edu/~kriz/",
     "notmnist": (
         "https://raw.githubusercontent.com/davidflanagan/notMNIST-to-MNIST/17823f4d4a3acd8317c07866702d2eb2ac79c7a0/"
     ),
@@ -142,7 +143,7 @@ def load(name: str, split: str) -> Examples:
     files = FILES[name][-2:] if split == "test" else FILES[name][:-2]
     if not files:
         raise RefusedError(f"there are no checksums of the training set of {name}, so only its test set is provided")
-    images, labels = (read_array(_fetch(name, *file)) for file in files)
+    images, labels = (read_array(fetch(name, *file)) for file in files)
     if split != "test":
         part = slice(-10000, None) if split == "validation" else slice(-10000)
         images, labels = images[part], labels[part]
@@ -263,7 +264,7 @@ def _text_files(folder: Path, url: str) -> Callable[[str], np.ndarray]:
     return read
 
 
-def _fetch(dataset: str, name: str, checksum: str) -> Path:
+def fetch(dataset: str, name: str, checksum: str) -> Path:
     """The path of a file whose checksum has been verified."""
     url = URLS[dataset] + name
     folder = os.environ.get("JAXDROP_DATA")
