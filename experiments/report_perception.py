@@ -1,10 +1,9 @@
 """The section of the report on segmentation."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.common.reporting import provenance, reason, table
+from experiments.common.reporting import provenance, reason, table, with_error
 
 AREAS = ("AUROC", "AUPR")
 KNOWN = ("mIoU", "accuracy", "ECE", "NLL")
@@ -15,7 +14,7 @@ def perception(path: Path, run: dict[str, Any], link: str) -> str:
     """Scores of known pixels, how well uncertainties find unseen objects, and the time of a scene."""
     metrics, config = run["metrics"], run["config"]
     known = [
-        (f"{score}{place}", *(_cell(values, f"{score}{beside}") for values in metrics.values()))
+        (f"{score}{place}", *(with_error(values, f"{score}{beside}", 4) for values in metrics.values()))
         for beside, place in (("", ""), (", unseen beside", ", an unseen object beside"))
         for score in KNOWN
     ]
@@ -28,12 +27,16 @@ def perception(path: Path, run: dict[str, Any], link: str) -> str:
     finding = [
         (
             f"{column}: {kind}",
-            *(_cell(metrics[column], f"{area}{among}, {kind}") for among in ("", " among objects") for area in AREAS),
+            *(
+                with_error(metrics[column], f"{area}{among}, {kind}", 4)
+                for among in ("", " among objects")
+                for area in AREAS
+            ),
         )
         for column, kind in kinds
     ]
     times = [
-        (f"{column}{name.removeprefix('ms')}", _cell(values, name, 1))
+        (f"{column}{name.removeprefix('ms')}", with_error(values, name, 1))
         for column, values in metrics.items()
         for name in values
         if name.startswith("ms") and not name.endswith(", error")
@@ -55,7 +58,3 @@ def perception(path: Path, run: dict[str, Any], link: str) -> str:
             f"{table(('one scene', 'ms'), times)}\n",
         ]
     )
-
-
-def _cell(values: Mapping[str, float], name: str, digits: int = 4) -> str:
-    return f"{values[name]:.{digits}f} ± {values[f'{name}, error']:.{digits}f}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.common.reporting import provenance, reason, table
+from experiments.common.reporting import provenance, reason, table, with_error
 
 DIFFERENCE = "ensemble less MC dropout"
 LOWER_IS_BETTER = ("NLL", "ECE")
@@ -18,24 +18,24 @@ def where_it_fails(path: Path, run: dict[str, Any], link: str) -> str:
     heads = (
         "",
         "deviation among the data",
-        "in the gap: deviation grows",
-        "error grows",
+        "in the gap: deviation, times",
+        "error, times",
         "95 % interval holds, %",
-        "far away: deviation grows",
-        "error grows",
+        "far away: deviation, times",
+        "error, times",
         "95 % interval holds, %",
     )
     grown = [
         (
             name,
-            _cell(values, "deviation, inside", 3),
+            with_error(values, "deviation, inside", 3),
             *(
                 cell
                 for region in ("gap", "far")
                 for cell in (
-                    _cell(values, f"growth of deviation, {region}", 1, "x "),
-                    _cell(values, f"growth of error, {region}", 1, "x "),
-                    _cell({key: 100 * value for key, value in values.items()}, f"coverage, {region}", 0),
+                    with_error(values, f"growth of deviation, {region}", 1),
+                    with_error(values, f"growth of error, {region}", 1),
+                    with_error(values, f"coverage, {region}", 0, 100),
                 )
             ),
         )
@@ -45,8 +45,8 @@ def where_it_fails(path: Path, run: dict[str, Any], link: str) -> str:
     compared = [
         (
             score,
-            *(_cell(values, score) if score in values else "" for values in digits.values()),
-            _cell(metrics[DIFFERENCE], score),
+            *(with_error(values, score, 4) for values in digits.values()),
+            with_error(metrics[DIFFERENCE], score, 4),
         )
         for score in scores
     ]
@@ -104,7 +104,3 @@ def verdict(difference: Mapping[str, float], scores: list[str]) -> str:
     if open_questions:
         sentences.append(f"Within two standard errors of each other: {'; '.join(open_questions)}.")
     return " ".join(sentences)
-
-
-def _cell(values: Mapping[str, float], name: str, digits: int = 4, sign: str = "") -> str:
-    return f"{sign}{values[name]:.{digits}f} ± {values[f'{name}, error']:.{digits}f}"

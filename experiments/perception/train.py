@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from experiments.common.config import (
     integers,
 )
 from experiments.common.deployed import median_seconds
+from experiments.common.summary import means_and_errors
 from experiments.common.training import fit
 from experiments.perception import picture
 from experiments.perception.network import UNet
@@ -126,18 +126,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         _test(config, seed, _train(config, seed, train, validation, workdir), test, test_unseen, workdir)
         for seed in range(config.num_seeds)
     ]
-    return {
-        column: {
-            key: value
-            for name in values
-            for key, value in _mean_and_error(name, [network[column][name] for network in networks]).items()
-        }
-        for column, values in networks[0].items()
-    }
-
-
-def _mean_and_error(name: str, values: list[float]) -> dict[str, float]:
-    return {name: float(np.mean(values)), f"{name}, error": float(np.std(values, ddof=1)) / math.sqrt(len(values))}
+    return {column: means_and_errors([network[column] for network in networks]) for column in networks[0]}
 
 
 def _scenes(config: Config) -> tuple[Scenes, Scenes, Scenes, Scenes]:

@@ -1,6 +1,5 @@
 """A function of one number, known in two intervals: what is believed between them and beyond."""
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +53,7 @@ class Settings(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Examples of several data sets, (examples, sets)."""
+    """Examples of several data sets, (sets, examples)."""
 
     x: jax.Array
     y: jax.Array
@@ -75,7 +74,7 @@ def truth(x: Any) -> Any:
 def draw(key: jax.Array, num_sets: int) -> Table:
     """Draws data sets: x uniform in the two intervals, y = f(x) with normal noise."""
     sign_key, size_key, noise_key = jax.random.split(key, 3)
-    shape = (NUM_EXAMPLES, num_sets)
+    shape = (num_sets, NUM_EXAMPLES)
     x = jax.random.rademacher(sign_key, shape, jnp.float32) * jax.random.uniform(
         size_key, shape, minval=INSIDE[0], maxval=INSIDE[1]
     )
@@ -110,8 +109,8 @@ def believe(settings: Settings, key: jax.Array, table: Table, workdir: Path) -> 
     return beliefs
 
 
-def measure(beliefs: Beliefs) -> dict[str, np.ndarray]:
-    """Numbers for each data set, (sets,), by region of the line.
+def measure(beliefs: Beliefs) -> list[dict[str, float]]:
+    """Numbers for each data set, by region of the line.
 
     Returns:
       "deviation", the mean over the region; "error", root-mean-square, of the believed mean; "growth" of both, as a
@@ -131,13 +130,13 @@ def measure(beliefs: Beliefs) -> dict[str, np.ndarray]:
     for region in ("gap", "far"):
         for name in ("deviation", "error"):
             values[f"growth of {name}, {region}"] = values[f"{name}, {region}"] / values[f"{name}, inside"]
-    return values
+    return [{name: float(each[number]) for name, each in values.items()} for number in range(len(beliefs.mean))]
 
 
 def gaussian_process(table: Table) -> Beliefs:
     """A Gaussian process whose amplitude and length-scale maximise the likelihood of each data set."""
     means, deviations = [], []
-    for x, y in zip(np.asarray(table.x, np.float64).T, np.asarray(table.y, np.float64).T, strict=True):
+    for x, y in zip(*(np.asarray(part, np.float64) for part in table), strict=True):
         kernel = ConstantKernel(1.0, (1e-2, 1e2)) * RBF(1.0, (1e-2, 1e2))
         process = GaussianProcessRegressor(kernel, alpha=NOISE**2).fit(x[:, None], y)
         mean, deviation = process.predict(GRID[:, None], return_std=True)
@@ -149,8 +148,7 @@ def gaussian_process(table: Table) -> Beliefs:
 def _dropout(settings: Settings, activation: str, key: jax.Array, table: Table, workdir: Path) -> Beliefs:
     train_key, sample_key = jax.random.split(key)
     network = Perceptron(settings, activation, settings.rate)
-    numbers = jnp.arange(table.x.shape[1])
-    params = _train(settings, network, train_key, table, numbers, workdir, f"dropout, {activation}")
+    params = _train(settings, network, train_key, table, workdir, f"dropout, {activation}")
     grid = jnp.asarray(GRID, jnp.float32)
 
     def sample(key: jax.Array) -> jax.Array:
@@ -162,41 +160,33 @@ def _dropout(settings: Settings, activation: str, key: jax.Array, table: Table, 
 
 def _ensemble(settings: Settings, activation: str, key: jax.Array, table: Table, workdir: Path) -> Beliefs:
     network = Perceptron(settings, activation, 0.0)
-    num_sets = table.x.shape[1]
-    numbers = jnp.repeat(jnp.arange(num_sets), settings.members)
-    params = _train(settings, network, key, table, numbers, workdir, f"ensemble, {activation}")
+    for_each = Table(*(jnp.repeat(part, settings.members, 0) for part in table))
+    params = _train(settings, network, key, for_each, workdir, f"ensemble, {activation}")
     values = jax.vmap(lambda params: network.apply({"params": params}, jnp.asarray(GRID, jnp.float32)))(params)
-    values = np.asarray(values).reshape(num_sets, settings.members, -1)
+    values = np.asarray(values).reshape(len(table.x), settings.members, -1)
     return Beliefs(values.mean(1), values.std(1))
 
 
-def _train(
-    settings: Settings,
-    network: Perceptron,
-    key: jax.Array,
-    table: Table,
-    numbers: jax.Array,
-    workdir: Path,
-    name: str,
-) -> Any:
-    """Trains as many networks side by side as there are `numbers` of data sets; returns their parameters."""
-    init_keys, train_keys = jax.random.split(key, (2, len(numbers)))
+def _train(settings: Settings, network: Perceptron, key: jax.Array, table: Table, workdir: Path, name: str) -> Any:
+    """Trains a network for each data set, all side by side; returns their parameters."""
+    init_keys, train_keys = jax.random.split(key, (2, len(table.x)))
     decays = [decay(settings, network.rate if layer else 0.0) for layer in range(settings.depth + 1)]
 
     def loss(variables, batch, key, step):
         del step
-        x, y = (part[:, variables["data"]["number"]] for part in batch)
-        outputs: Any = network.apply({"params": variables["params"]}, x, rngs={"dropout": key})
+        outputs: Any = network.apply(variables, batch.x, rngs={"dropout": key})
         kernels = [variables["params"][f"Dense_{layer}"]["kernel"] for layer in range(settings.depth + 1)]
         penalty = sum(factor * jnp.sum(jnp.square(kernel)) for factor, kernel in zip(decays, kernels, strict=True))
-        return jnp.mean(jnp.square(outputs - y)) / 2 + penalty, {}
+        return jnp.mean(jnp.square(outputs - batch.y)) / 2 + penalty, {}
 
-    init = functools.partial(network.init, {}, table.x[:1, 0])
-    params = jax.jit(jax.vmap(lambda key: init(rngs={"params": key, "dropout": key})["params"]))(init_keys)
+    def init(key: jax.Array) -> Any:
+        params_key, dropout_key = jax.random.split(key)
+        return network.init({"params": params_key, "dropout": dropout_key}, table.x[0, :1])
+
     steps = settings.epochs * (NUM_EXAMPLES // settings.batch_size)
     return fit(
         loss,
-        {"params": params, "data": {"number": numbers}},
+        jax.jit(jax.vmap(init))(init_keys),
         optax.adam(optax.cosine_decay_schedule(settings.learning_rate, steps)),
         table,
         train_keys,
@@ -206,6 +196,7 @@ def _train(
         evaluate=lambda variables: {},
         name=name,
         save_every=max(1, settings.epochs // 5),
+        own_examples=True,
     )["params"]
 
 

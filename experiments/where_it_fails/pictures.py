@@ -34,7 +34,7 @@ def line(table: Table, beliefs: Mapping[str, Beliefs]) -> Figure:
             )
         axes.plot(GRID, truth(GRID), color=GREY, linestyle="--", linewidth=1.2, label="truth")
         axes.plot(GRID, mean, color=COLOURS[0], linewidth=1.6, label="mean ± 1, 2 deviations")
-        axes.plot(table.x[:, 0], table.y[:, 0], "o", color=DARK, markersize=2, label="data")
+        axes.plot(table.x[0], table.y[0], "o", color=DARK, markersize=2, label="data")
         axes.set_title(name, fontsize=10, loc="left")
         axes.set_xlim(GRID[0], GRID[-1])
         axes.set_ylim(-4, 4)

@@ -1,15 +1,14 @@
 """Two tests that dropout's uncertainty may fail: to grow away from the data, and to be worth an ensemble's cost."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from experiments.common.config import check_at_least, check_positive, check_seeds, check_types
+from experiments.common.summary import means_and_errors
 from experiments.where_it_fails import equal_cost, line, pictures
 
 SHOWN = {
@@ -94,34 +93,21 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     table = line.draw(table_key, config.num_seeds)
     beliefs = line.believe(_line_settings(config), network_key, table, workdir)
     pictures.line(table, beliefs).savefig(workdir / "line.png")
-    on_line = {name: summary(line.measure(each)) for name, each in beliefs.items()}
+    on_line = {name: means_and_errors(line.measure(each)) for name, each in beliefs.items()}
 
     seeds = [
         equal_cost.compare(_cost_settings(config), seed, jax.random.fold_in(cost_key, seed), workdir)
         for seed in range(config.num_seeds)
     ]
-    digits = {name: summary(_listed([scores[name] for scores in seeds])) for name in seeds[0]}
+    digits = {name: means_and_errors([scores[name] for scores in seeds]) for name in seeds[0]}
     pictures.equal_cost(digits, SHOWN).savefig(workdir / "equal_cost.png")
-    return {**on_line, **digits, "ensemble less MC dropout": summary(differences(seeds))}
+    return {**on_line, **digits, "ensemble less MC dropout": means_and_errors(differences(seeds))}
 
 
-def differences(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, np.ndarray]:
+def differences(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> list[dict[str, float]]:
     """By how much each score of the ensemble is above that of MC dropout with as many passes, seed by seed."""
-    ensemble, dropout = (_listed([scores[name] for scores in seeds]) for name in ("ensemble", "MC dropout"))
-    return {name: ensemble[name] - dropout[name] for name in ensemble}
-
-
-def summary(values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Mean and, by the same name with "error", standard error of each of the numbers."""
-    return {
-        key: float(number)
-        for name, each in values.items()
-        for key, number in ((name, each.mean()), (f"{name}, error", each.std(ddof=1) / math.sqrt(len(each))))
-    }
-
-
-def _listed(scores: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
-    return {name: np.array([each[name] for each in scores]) for name in scores[0]}
+    pairs = ((scores["ensemble"], scores["MC dropout"]) for scores in seeds)
+    return [{name: ensemble[name] - dropout[name] for name in ensemble} for ensemble, dropout in pairs]
 
 
 def _line_settings(config: Config) -> line.Settings:
