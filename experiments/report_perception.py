@@ -5,7 +5,6 @@ from typing import Any
 
 from experiments.common.reporting import provenance, reason, table, with_error
 
-AREAS = ("AUROC", "AUPR")
 KNOWN = ("mIoU", "accuracy", "ECE", "NLL")
 NOISES = {"spatial": "spatial dropout", "drop_block": "DropBlock"}
 
@@ -24,15 +23,9 @@ def perception(path: Path, run: dict[str, Any], link: str) -> str:
         for name in values
         if name.startswith("AUROC, ") and not name.endswith(", error")
     ]
+    areas = [f"{area}{among}" for among in ("", " among objects") for area in ("AUROC", "AUPR")]
     finding = [
-        (
-            f"{column}: {kind}",
-            *(
-                with_error(metrics[column], f"{area}{among}, {kind}", 4)
-                for among in ("", " among objects")
-                for area in AREAS
-            ),
-        )
+        (f"{column}: {kind}", *(with_error(metrics[column], f"{area}, {kind}", 4) for area in areas))
         for column, kind in kinds
     ]
     times = [
@@ -43,7 +36,6 @@ def perception(path: Path, run: dict[str, Any], link: str) -> str:
     ]
     rate = f"{NOISES[config['noise']]} at {config['rate']:g}"
     picture = [f"![Maps of uncertainty]({link}{path.stem}.png)\n"] if path.with_suffix(".png").exists() else []
-    heads = ("pixels found by", "AUROC", "AUPR", "AUROC among objects", "AUPR among objects")
     return "\n".join(
         [
             f"## Segmentation of scenes of digits: {rate}\n",
@@ -53,7 +45,7 @@ def perception(path: Path, run: dict[str, Any], link: str) -> str:
             f"{config['num_samples']} samples; mean ± standard error over "
             f"{config['num_seeds']} networks. {provenance(path, run, link)}\n",
             *reason(path),
-            table(heads, finding),
+            table(("pixels found by", *areas), finding),
             "\nPixels of unseen objects against all others, and against those of digits.\n",
             f"{table(('one scene', 'ms'), times)}\n",
         ]

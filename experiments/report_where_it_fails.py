@@ -62,8 +62,9 @@ def where_it_fails(path: Path, run: dict[str, Any], link: str) -> str:
             "## Where dropout's uncertainty fails: away from the data\n",
             *pictures["line"],
             table(heads, grown),
-            "\nDeviations are of the function, without the targets' noise, which the intervals have. Mean ± standard "
-            f"error over {seeds} data sets. {provenance(path, run, link)}\n",
+            "\nDeviations are of the function, without the targets' noise, which the intervals have. Times are "
+            f"multiples of what is among the data. Mean ± standard error over {seeds} data sets. "
+            f"{provenance(path, run, link)}\n",
             f"{away(on_line)}\n",
             f"## Where dropout's uncertainty fails: an ensemble of {members} at equal cost\n",
             *pictures["equal_cost"],

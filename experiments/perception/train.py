@@ -267,7 +267,8 @@ def _times(config: Config, variables: Any, image: jax.Array) -> dict[str, dict[s
     return {
         "deterministic": {"ms": milliseconds(lambda: still(variables, image))},
         "MC dropout": {
-            f"ms, {number} samples": milliseconds(monte_carlo(number)) for number in integers(config, "timed_samples")
+            f"ms, {number} sample{'s' if number > 1 else ''}": milliseconds(monte_carlo(number))
+            for number in integers(config, "timed_samples")
         },
         "moments": {"ms": milliseconds(lambda: jaxdrop.moments(probabilities))},
     }
