@@ -40,8 +40,8 @@ def maps(scenes: Scenes, predicted: np.ndarray, aleatoric: np.ndarray, epistemic
     figure = Figure(figsize=(1.75 * len(images) + 1.2, 1.75 * len(rows) + 0.4), dpi=150, layout="constrained")
     grid = np.asarray(figure.subplots(len(rows), len(images), squeeze=False))
     for number, (axes, (name, values, options)) in enumerate(zip(grid, rows, strict=True)):
+        shown = [one.imshow(values[column], interpolation="nearest", **options) for column, one in enumerate(axes)]
         for column, one in enumerate(axes):
-            shown = one.imshow(values[column], interpolation="nearest", **options)
             if number > 1 and unseen[column].any():
                 outline = "white" if options["cmap"] == "magma" else UNSEEN
                 one.contour(unseen[column], [0.5], colors=outline, linewidths=0.7)
@@ -49,7 +49,7 @@ def maps(scenes: Scenes, predicted: np.ndarray, aleatoric: np.ndarray, epistemic
             one.set_yticks([])
         axes[0].set_ylabel(name, fontsize=9)
         if options["cmap"] == "magma":
-            figure.colorbar(shown, ax=list(axes), fraction=0.03, pad=0.01, label="nats")
+            figure.colorbar(shown[0], ax=list(axes), fraction=0.03, pad=0.01, label="nats")
     names = ("background", *map(str, range(10)), "unseen")
     key = [Patch(facecolor=c, edgecolor=UNSEEN, linewidth=0.4) for c in (*COLOURS, UNSEEN)]
     narrow: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}

@@ -65,9 +65,9 @@ class Config:
     """
 
     noise: str = "spatial"
-    rate: float = 0.2
+    rate: float = 0.1
     block_size: int = 0
-    widths: str = "16;32;64"
+    widths: str = "8;16;32;64"
     size: int = 32
     shrink: int = 2
     min_objects: int = 2
@@ -76,7 +76,7 @@ class Config:
     num_validation: int = 200
     num_test: int = 300
     epochs: int = 10
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 2e-3
     num_samples: int = 30
     timed_samples: str = "1;10;30"

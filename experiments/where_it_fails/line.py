@@ -151,7 +151,7 @@ def _dropout(settings: Settings, activation: str, key: jax.Array, table: Table, 
     params = _train(settings, network, train_key, table, workdir, f"dropout, {activation}")
     grid = jnp.asarray(GRID, jnp.float32)
 
-    def sample(key: jax.Array) -> jax.Array:
+    def sample(key: jax.Array) -> Any:
         return jax.vmap(lambda params: network.apply({"params": params}, grid, rngs={"dropout": key}))(params)
 
     p = jaxdrop.monte_carlo(sample, sample_key, settings.samples, num_blocks=1)
