@@ -69,3 +69,8 @@ def test_ends():
     impossible = jnp.log(jnp.array([[1.0, 0.0]]))
     np.testing.assert_allclose(fit_temperature(impossible, jnp.array([1])), high, rtol=1e-4)
     assert jnp.isfinite(fit_temperature(jnp.ones((2, 1)), jnp.array([0, 0])))  # one class: any is right
+
+
+def test_refuses_what_are_no_logits_of_classes():
+    with pytest.raises(ValueError, match=r"logits must be \(batch, classes\) and labels \(batch,\), got shapes \(3,\)"):
+        fit_temperature(jnp.zeros(3), jnp.zeros(3, int))
