@@ -57,6 +57,7 @@ def assert_close(found, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
 
 
+@pytest.mark.thorough
 def test_batches_add_up(data):
     probabilities, labels, samples, targets = data
     one, rest = (

@@ -39,6 +39,7 @@ def test_equals_an_optimizer(data):
     np.testing.assert_allclose(fit_temperature(logits, labels), best, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_gradient_there_is_zero(data):
     logits, labels = data
     slope = jax.grad(lambda t: negative_log_likelihood(jax.nn.softmax(logits / t), labels))
