@@ -34,7 +34,8 @@ REASONS: dict[str, str] = {
         "The error is lower than the paper's, with more units left: 100 579 of 545 810 weights, where theirs leave "
         "some 49 000. Their number still falls, slowly, when the step size begins to: 396-267-128 after 100 of the 200 "
         "epochs. We think that theirs start from a network that was trained longer, or otherwise; ours, which begins "
-        "with an error of 1.45 % after 20 epochs, is not theirs, which is not to be had."
+        "with an error of 1.45 % after 20 epochs, is not theirs, which is not to be had. "
+        "Milliseconds were taken beside other work."
     ),
     "sbp/lenet500_300_short": (
         "A fifth of the authors' epochs: the step size reaches zero long before signal-to-noise ratios have fallen as "
