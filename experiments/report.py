@@ -15,8 +15,12 @@ from experiments.common.errors import RefusedError
 from experiments.common.reporting import provenance, reason, table
 from experiments.compare.methods import MLP_METHODS
 from experiments.concrete.picture import against_examples
+from experiments.referral.picture import curves
 from experiments.report_estimators import estimators
 from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
+from experiments.report_referral import referral
+from experiments.report_shift import picture as shift_picture
+from experiments.report_shift import shift
 from experiments.report_uci import uci
 
 RESULTS = Path(__file__).parent / "results"
@@ -63,6 +67,10 @@ def write(folder: Path) -> Path:
         picture.savefig(path.with_suffix(".png"))
     for path in sorted((folder / "concrete").glob("*.json")):
         against_examples(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "referral").glob("*.json")):
+        curves(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "shift").glob("*.json")):
+        shift_picture(_read(path)).savefig(path.with_suffix(".png"))
     target = folder.parent / "RESULTS.md"
     target.write_text(text(folder))
     return target
@@ -237,6 +245,8 @@ SECTIONS = {
     "gradient_variance": gradient_variance,
     "uci": uci,
     "estimators": estimators,
+    "referral": referral,
+    "shift": shift,
     "digits": _digits,
 }
 

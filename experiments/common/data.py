@@ -1,8 +1,8 @@
 """Pictures with class labels and tables for regression, in fixed splits, from what their publishers provide.
 
-Files are read from the sub-folders `mnist`, `fashion_mnist`, `kmnist` and `uci` of the folder that the environment
-variable JAXDROP_DATA names; without it they are downloaded once from their publishers. Either way each file, and of the
-tables their content, is compared with its checksum. scikit-learn's digits come with that package.
+Files are read from the sub-folders `mnist`, `fashion_mnist`, `kmnist`, `notmnist` and `uci` of the folder that the
+environment variable JAXDROP_DATA names; without it they are downloaded once from their publishers. Either way each
+file, and of the tables their content, is compared with its checksum. scikit-learn's digits come with that package.
 """
 
 import gzip
@@ -27,9 +27,13 @@ URLS = {
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "fashion_mnist": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "kmnist": "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+    "cifar10": "https://www.cs.toronto.edu/~kriz/",
+    "notmnist": (
+        "https://raw.githubusercontent.com/davidflanagan/notMNIST-to-MNIST/17823f4d4a3acd8317c07866702d2eb2ac79c7a0/"
+    ),
 }
 
-# Per data set: images and labels of the published training set, then of the test set.
+# Per data set: images and labels of the published training set, if it is in use, then of the test set.
 FILES = {
     "mnist": (
         ("train-images-idx3-ubyte.gz", "sha256:440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
@@ -49,6 +53,11 @@ FILES = {
         ("train-labels-idx1-ubyte.gz", "md5:e144d726b3acfaa3e44228e80efcd344"),
         ("kmnist-test-imgs.npz", "sha256:692d824896bec8f3c357ebf7a0fe904ed67ac632ce953d0b58f7fbef7bb27d87"),
         ("kmnist-test-labels.npz", "sha256:660f13a4705431ea2a6391c41ecbe384cd0d932c595a101ec4f3b8989e785046"),
+    ),
+    # Letters A to J; a random sample of Bulatov's notMNIST in the form of MNIST.
+    "notmnist": (
+        ("t10k-images-idx3-ubyte.gz", "sha256:70ae9e06201f2827e5b0a3781a3169d735dd2efc69996b9eeaee7f10ed4044d7"),
+        ("t10k-labels-idx1-ubyte.gz", "sha256:1fa03836e01c862542f8eb83463bb951bebec6fcb3efa28dad748c6b38a9021b"),
     ),
 }
 
@@ -115,6 +124,7 @@ def load(name: str, split: str) -> Examples:
     digits: of the images of each class, in scikit-learn's order, the fourth of every five is for validation, the
     fifth for the test. The same 13 people wrote images of all three splits, so scores are higher than for new writers.
     mnist, fashion_mnist, kmnist: the last 10000 training images are for validation, the test set is the published one.
+    notmnist: the test set alone, to tell it from others.
 
     Args:
       name: One of `DATASETS`.
@@ -130,8 +140,10 @@ def load(name: str, split: str) -> Examples:
         raise ValueError(f"name must be one of {DATASETS} and split one of {SPLITS}, got {name!r} and {split!r}")
     if name == "digits":
         return _digits(split)
-    files = FILES[name][2:] if split == "test" else FILES[name][:2]
-    images, labels = (read_array(_fetch(name, *file)) for file in files)
+    files = FILES[name][-2:] if split == "test" else FILES[name][:-2]
+    if not files:
+        raise RefusedError(f"there are no checksums of the training set of {name}, so only its test set is provided")
+    images, labels = (read_array(fetch(name, *file)) for file in files)
     if split != "test":
         part = slice(-10000, None) if split == "validation" else slice(-10000)
         images, labels = images[part], labels[part]
@@ -252,7 +264,7 @@ def _text_files(folder: Path, url: str) -> Callable[[str], np.ndarray]:
     return read
 
 
-def _fetch(dataset: str, name: str, checksum: str) -> Path:
+def fetch(dataset: str, name: str, checksum: str) -> Path:
     """The path of a file whose checksum has been verified."""
     url = URLS[dataset] + name
     folder = os.environ.get("JAXDROP_DATA")

@@ -15,11 +15,11 @@ LENET5 = "lenet5"
 Layer = Callable[..., Any]
 
 
-def plain(network: str, *, dropout_rate: float = 0.0, train: bool = False) -> nn.Sequential:
+def plain(network: str, *, dropout_rate: float = 0.0, train: bool = False, num_classes: int = 10) -> nn.Sequential:
     """A network without learned noise, and with dropout of what each layer but the last gives if there is a rate."""
     init = {"kernel_init": nn.initializers.he_normal()}
     drop = [jaxdrop.linen.Dropout(dropout_rate, deterministic=not train)] if dropout_rate else []
-    return _stack(network, functools.partial(nn.Dense, **init), functools.partial(nn.Conv, **init), drop)
+    return _stack(network, functools.partial(nn.Dense, **init), functools.partial(nn.Conv, **init), drop, num_classes)
 
 
 def noisy(
@@ -38,8 +38,8 @@ def noisy(
     return _stack(network, functools.partial(dense, **options), functools.partial(conv, **options), [])
 
 
-def _stack(network: str, dense: Layer, conv: Layer, drop: Sequence[nn.Module]) -> nn.Sequential:
-    """Layers from images (batch, height, width, 1) to logits (batch, 10)."""
+def _stack(network: str, dense: Layer, conv: Layer, drop: Sequence[nn.Module], num_classes: int = 10) -> nn.Sequential:
+    """Layers from images (batch, height, width, 1) to logits (batch, num_classes)."""
 
     def then_drop(function: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
         # One element, so that the layers have the same names with and without dropout.
@@ -53,7 +53,7 @@ def _stack(network: str, dense: Layer, conv: Layer, drop: Sequence[nn.Module]) -
     layers.append(_flatten)
     for width in (500,) if network == LENET5 else map(int, network.split("-")):
         layers += [dense(width), then_drop(nn.relu)]
-    return nn.Sequential([*layers, dense(10)])
+    return nn.Sequential([*layers, dense(num_classes)])
 
 
 def _flatten(x: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """What the sections of the report share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,13 @@ def provenance(path: Path, run: dict[str, Any], link: str) -> str:
         f"[{path.name}]({link}{path.name}): seed {run['seed']}, "
         f"{run['wall_seconds'] / 60:.0f} min on {device['kind']}, jax {versions['jax']}."
     )
+
+
+def with_error(column: Mapping[str, float], name: str, digits: int, factor: float = 1) -> str:
+    """A mean and its standard error, as `means_and_errors` names them, or nothing where there is none."""
+    if name not in column:
+        return ""
+    return f"{factor * column[name]:.{digits}f} ± {factor * column[f'{name}, error']:.{digits}f}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -62,6 +62,7 @@ def fit(
     shuffle: bool = True,
     lowest: str = "",
     save_every: int = 1,
+    own_examples: bool = False,
 ) -> dict[str, Any]:
     """Minimises a loss by stochastic gradient descent, epoch by epoch.
 
@@ -86,6 +87,7 @@ def fit(
       shuffle: Whether to take the examples in random order; else in theirs.
       lowest: Name of a metric, one value for each network.
       save_every: Epochs between checkpoints; more than 1 where an epoch takes no longer than to write one.
+      own_examples: Whether each of several networks has its own examples, which then have a leading axis of networks.
 
     Returns:
       The variables after the last epoch, or for each network after the epoch when its metric `lowest` was lowest.
@@ -95,7 +97,7 @@ def fit(
     """
     folder = workdir / name
     examples = jax.tree.map(jnp.asarray, examples)
-    num_examples = len(jax.tree.leaves(examples)[0])
+    num_examples = jax.tree.leaves(examples)[0].shape[int(own_examples)]
     steps = num_examples // batch_size
     if steps == 0:
         raise RefusedError(f"batch_size must be at most the number of examples, {num_examples}, got {batch_size}")
@@ -110,7 +112,12 @@ def fit(
         return order[: steps * batch_size].reshape(steps, batch_size), jax.random.split(noise_key, steps)
 
     def take_step(
-        state: TrainState, total: jax.Array, order: jax.Array, keys: jax.Array, number: jax.typing.ArrayLike
+        state: TrainState,
+        total: jax.Array,
+        order: jax.Array,
+        keys: jax.Array,
+        number: jax.typing.ArrayLike,
+        examples: Any,
     ) -> tuple[TrainState, jax.Array]:
         batch = jax.tree.map(lambda x: x[order[number]], examples)
 
@@ -131,7 +138,8 @@ def fit(
 
     if jnp.ndim(key):
         start, remember = jax.vmap(start), jax.vmap(remember)
-        plan_epoch, take_step = jax.vmap(plan_epoch, (0, None)), jax.vmap(take_step, (0, 0, 0, 0, None))
+        plan_epoch = jax.vmap(plan_epoch, (0, None))
+        take_step = jax.vmap(take_step, (0, 0, 0, 0, None, 0 if own_examples else None))
     plan_epoch, take_step = jax.jit(plan_epoch), jax.jit(take_step, donate_argnums=(0, 1))
     remember = jax.jit(remember, donate_argnums=0)
     state = jax.jit(start)(variables)
@@ -156,7 +164,7 @@ def fit(
                 # Not a loop inside the program: in one, XLA's CPU backend takes 5 to 20 times as long for the gradients
                 # of a convolution.
                 for number in range(steps):
-                    state, total = take_step(state, total, order, keys, number)
+                    state, total = take_step(state, total, order, keys, number, examples)
                 metrics = {"train_loss": total.mean() / steps, **evaluate(state.variables)}
                 if lowest:
                     state = remember(state, metrics[lowest])

@@ -100,6 +100,21 @@ def test_names_the_training_images_of_kmnist_where_they_are_absent(tmp_path, mon
         data.load("kmnist", "train")
 
 
+def test_provides_the_test_set_of_notmnist_alone(tmp_path, monkeypatch):
+    folder, names = tmp_path / "notmnist", ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+    folder.mkdir()
+    for name, array in zip(names, (np.full((3, 1, 1), 51), np.arange(3)), strict=True):
+        (folder / name).write_bytes(idx(array))
+    sums = ["sha256:" + hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
+    monkeypatch.setitem(data.FILES, "notmnist", tuple(zip(names, sums, strict=True)))
+    monkeypatch.setenv("JAXDROP_DATA", str(tmp_path))
+    images, labels = data.load("notmnist", "test")
+    np.testing.assert_allclose(images, np.full((3, 1, 1), 0.2))
+    np.testing.assert_array_equal(labels, np.arange(3))
+    with pytest.raises(RefusedError, match="no checksums of the training set of notmnist"):
+        data.load("notmnist", "train")
+
+
 def test_downloads_what_is_not_there_once_and_refuses_a_damaged_download(tiny_mnist, tmp_path, monkeypatch):
     requested = []
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import report, report_learned_noise
+from experiments import report, report_learned_noise, report_shift
 
 TRAINED = {"validation perplexity": 8.5, "standard error": 0.0321, "test perplexity": 8.7, "training perplexity": 4.4}
 BOTH = {
@@ -23,7 +23,57 @@ ERRORS = {
     "jackknifed information, bias": 0.001,
 }
 MOMENTS = {"mean off by": 0.0123, "deviation off by": 0.0456, "time / 100 samples": 0.05}
+
+
+def with_errors(values):
+    return {name: value for key, mean in values.items() for name, value in ((key, mean), (f"{key}, error", mean / 10))}
+
+
+SHARES = {f"{name}, {share} % referred": 5.0 + share for name in ("accuracy %", "missed") for share in range(0, 55, 5)}
+AREAS = {"AURC": 0.01234, "excess AURC": 0.005}
+REFERRED = {
+    "softmax confidence": with_errors({**SHARES, **AREAS}),
+    **{
+        name: with_errors({**SHARES, **AREAS, "AURC, difference": 0.002})
+        for name in ("predictive entropy", "mutual information", "ensemble entropy")
+    },
+}
+TOLD = with_errors({"AUROC, notmnist": 0.98765, "AUPR, notmnist": 0.9, "FPR at 95 % TPR, notmnist": 0.123})
+TURNED = with_errors(
+    {
+        **{
+            f"{score}, {way}": value
+            for score, value in (("accuracy", 0.91), ("NLL", 0.3), ("ECE", 0.0456))
+            for way in ("deterministic", "MC dropout", "ensemble")
+        },
+        "softmax entropy": 0.1,
+        "predictive entropy": 0.2,
+        "mutual information": 0.03,
+        "ensemble entropy": 0.4,
+    }
+)
+QUALITY = {"accuracy %": 71.234, "NLL": 0.9, "ECE": 0.05}
+REPAIRS = {
+    "no dropout": with_errors(QUALITY),
+    "+ repeated examples": with_errors({**QUALITY, **{f"{name}, without noise": 1.0 for name in QUALITY}}),
+}
 RUNS = {
+    "referral": (
+        {**REFERRED, "test cases": 113, "malignant test cases": 42},
+        {"dataset": "breast_cancer", "num_seeds": 20, "num_samples": 200, "num_members": 5},
+        "## Referral: breast cancer",
+        "| softmax confidence | 5.00 ± 0.50 | 15.00 ± 1.50 |",
+        "| 12.34 ± 1.23 | 5.00 ± 0.50 |  |",
+        "| 12.34 ± 1.23 | 5.00 ± 0.50 | 2.00 ± 0.20 |",
+        "Of 42 malignant cases, those that are kept and called benign.",
+    ),
+    "shift": (
+        {**dict.fromkeys(("max softmax", "mutual information"), TOLD), "0°": TURNED, "15°": TURNED},
+        {"num_seeds": 3, "num_samples": 50, "num_members": 5},
+        "| measure | notmnist: AUROC | notmnist: AUPR | notmnist: FPR at 95 % TPR |",
+        "| mutual information | 98.77 ± 9.88 | 90.00 ± 9.00 | 12.30 ± 1.23 |",
+        "| 15° | 91.0 | 91.0 | 91.0 | 0.300 | 0.300 | 0.300 | 0.046 | 0.046 | 0.046 | 0.200 | 0.030 |",
+    ),
     "estimators": (
         {
             "independent, 10 samples": ERRORS,
@@ -141,7 +191,9 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
     text = report.write(folder).read_text()
     for line in (*lines, "seed 7, 2 min on abacus, jax 1.2.3"):
         assert line in text
-    assert (folder / experiment / "one.png").exists() == (experiment in ("language_model", "concrete"))
+    assert (folder / experiment / "one.png").exists() == (
+        experiment in ("language_model", "concrete", "referral", "shift")
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,3 +214,17 @@ def test_the_papers_numbers_stand_beside_the_same_experiment_only(experiment, ch
     assert "paper" not in text
     assert ("| dense, with dropout |" in text) == ("dropout_rate" in changes)
     assert ("One network." in text) == ("num_seeds" in changes or experiment == "sbp")
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar10_jpeg"])
+def test_published_repairs_stand_beside_the_same_network_on_the_original_pictures_only(dataset, tmp_path):
+    config = {"dataset": dataset, "variants": "all", "depth": 28, "width": 10, "stride": 1, "max_examples": 0}
+    config |= {"epochs": 200, "num_seeds": 3, "num_samples": 30, "rate": 0.1, "num_repeats": 4}
+    run = {"config": config, "metrics": REPAIRS, "seed": 7, "versions": {"jax": "1"}}
+    text = report_shift.shift(tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, "")
+    assert "## Repairs of MC dropout on CIFAR-10: Wide ResNet 28-10, all training examples, 200 epochs" in text
+    row = "| no dropout | 71.23 ± 7.12 | 0.900 ± 0.090 | 0.0500 ± 0.0050 |  |  |  |"
+    assert (f"{row} 96.0 | 0.159 | 0.0231 |" in text) == (dataset == "cifar10")
+    assert row in text
+    assert ("no number compares with published ones" in text) == (dataset == "cifar10_jpeg")
+    assert report_shift.picture(run).axes[0].get_title(loc="left") == "accuracy %"

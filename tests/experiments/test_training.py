@@ -184,6 +184,21 @@ def test_networks_trained_side_by_side_are_those_trained_alone(tmp_path):
         np.testing.assert_allclose(together["params"][number], alone["params"], rtol=1e-5)
 
 
+@pytest.mark.thorough
+def test_networks_side_by_side_may_have_their_own_examples(tmp_path):
+    options = {"epochs": 3, "batch_size": 8, "workdir": tmp_path, "evaluate": lambda variables: {}}
+    keys, starts = jax.random.split(jax.random.key(0)), jnp.zeros((2, 3))
+    examples = np.stack([EXAMPLES[:25], EXAMPLES[25:]])
+    own = {"own_examples": True, "name": "together"}
+    together = fit(loss, {"params": starts}, optax.adam(0.1), examples, keys, **options, **own)
+    for number in range(2):
+        alone = {"examples": examples[number], "key": keys[number], "name": f"{number}"}
+        variables = fit(loss, {"params": starts[number]}, optax.adam(0.1), **alone, **options)
+        np.testing.assert_allclose(together["params"][number], variables["params"], rtol=1e-5)
+    with pytest.raises(RefusedError, match="at most the number of examples, 25, got 26"):
+        fit(loss, {"params": starts}, optax.adam(0.1), examples, keys, **{**options, "batch_size": 26}, **own)
+
+
 def test_refuses_a_batch_larger_than_the_data(tmp_path):
     with pytest.raises(RefusedError, match="batch_size must be at most the number of examples, 50, got 51"):
         train(tmp_path, batch_size=51)

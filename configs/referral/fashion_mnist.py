@@ -1,0 +1,13 @@
+r"""Referral on Fashion-MNIST: three ensembles of five networks.
+
+Command:  python -m experiments configs/referral/fashion_mnist.py
+Cost:     TODO
+Expect:   TODO
+"""
+
+from experiments.referral.train import Config
+
+
+def get_config() -> Config:
+    """The network of the digits experiment, for fewer epochs."""
+    return Config(dataset="fashion_mnist", network="512-512", rate=0.5, epochs=10, num_samples=100, num_seeds=3)

@@ -1,0 +1,25 @@
+r"""MC dropout and its repairs on compressed CIFAR-10 pictures, a small residual network and few examples: for a CPU.
+
+Command:  python -m experiments configs/shift/cifar10_short.py
+          (needs the compressed pictures; --config.dataset=cifar10 takes the original ones, a download of 170 MB)
+Cost:     TODO
+Expect:   TODO
+"""
+
+from experiments.shift.cifar10 import Config
+
+
+def get_config() -> Config:
+    """Few examples and no random shifts, so that there is something to regularise."""
+    return Config(
+        dataset="cifar10_jpeg",
+        depth=10,
+        width=1,
+        stride=2,
+        num_repeats=2,
+        epochs=20,
+        augment=False,
+        num_samples=10,
+        max_examples=5000,
+        max_test=5000,
+    )

@@ -1,0 +1,45 @@
+"""The section of the report on referral."""
+
+from pathlib import Path
+from typing import Any
+
+from experiments.common.reporting import provenance, reason, table, with_error
+
+NAMES = {"breast_cancer": "breast cancer", "fashion_mnist": "Fashion-MNIST"}
+SHARES = (0, 10, 20, 30, 40, 50)
+
+
+def referral(path: Path, run: dict[str, Any], link: str) -> str:
+    """Accuracy by the share referred, and what is missed."""
+    metrics, config = run["metrics"], run["config"]
+    columns = {name: column for name, column in metrics.items() if isinstance(column, dict)}
+    heads = ["ranked by", *(f"{share} %" for share in SHARES), "AURC", "excess", "AURC less the first one's"]
+    rows = [
+        (
+            name,
+            *(with_error(column, f"accuracy %, {share} % referred", 2) for share in SHARES),
+            *(with_error(column, number, 2, 1000) for number in ("AURC", "excess AURC", "AURC, difference")),
+        )
+        for name, column in columns.items()
+    ]
+    parts = [
+        f"## Referral: {NAMES[config['dataset']]}\n",
+        f"![Accuracy against the share of cases referred]({link}{path.stem}.png)\n",
+        table(heads, rows),
+        f"\nAccuracy in percent on the {metrics['test cases']} test cases less the share referred, and areas under the "
+        f"risk-coverage curve, times 1000: mean ± standard error over {config['num_seeds']} seeds. Predictive entropy "
+        f"and mutual information are of {config['num_samples']} passes with dropout. The ensemble has "
+        f"{config['num_members']} networks trained with dropout, which predict without. "
+        f"{provenance(path, run, link)}\n",
+        *reason(path),
+    ]
+    if "malignant test cases" in metrics:
+        rows = [
+            (name, *(with_error(column, f"missed, {share} % referred", 2) for share in SHARES))
+            for name, column in columns.items()
+        ]
+        parts += [
+            table(heads[: 1 + len(SHARES)], rows),
+            f"\nOf {metrics['malignant test cases']} malignant cases, those that are kept and called benign.\n",
+        ]
+    return "\n".join(parts)

@@ -1,0 +1,113 @@
+"""The sections of the report on anomalies and shift."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from experiments.common.reporting import provenance, reason, table, with_error
+from experiments.shift.picture import repairs, rotation
+from experiments.shift.train import SCORES
+
+WAYS = ("deterministic", "MC dropout", "ensemble")
+
+# uncertainty-baselines' README: accuracy in percent, NLL and calibration error of a Wide ResNet 28-10, 200 epochs.
+PUBLISHED = {
+    "no dropout": ("96.0", "0.159", "0.0231"),
+    "dropout": ("96.1", "0.145", "0.019"),
+    "+ repeated examples": ("96.2", "0.116", "0.005"),
+}
+
+
+def picture(run: dict[str, Any]) -> Figure:
+    """The picture of either experiment."""
+    return repairs(run["metrics"]) if "variants" in run["config"] else rotation(run["metrics"])
+
+
+def shift(path: Path, run: dict[str, Any], link: str) -> str:
+    """The section of either experiment."""
+    return _cifar10(path, run, link) if "variants" in run["config"] else _mnist(path, run, link)
+
+
+def _mnist(path: Path, run: dict[str, Any], link: str) -> str:
+    metrics, config = run["metrics"], run["config"]
+    others = [name.removeprefix("AUROC, ") for name in metrics["max softmax"] if name.startswith("AUROC")]
+    others = [name for name in others if not name.endswith(", error")]
+    rows = [
+        (measure, *(with_error(column, f"{score}, {other}", 2, 100) for other in others for score in SCORES))
+        for measure, column in metrics.items()
+        if "AUROC, " + others[0] in column
+    ]
+    heads = ("measure", *(f"{other.replace('_', '-')}: {score}" for other in others for score in SCORES))
+    turned = {name: column for name, column in metrics.items() if name.endswith("°")}
+    angles = [
+        (
+            name,
+            *(f"{100 * column[f'accuracy, {way}']:.1f}" for way in WAYS),
+            *(f"{column[f'NLL, {way}']:.3f}" for way in WAYS),
+            *(f"{column[f'ECE, {way}']:.3f}" for way in WAYS),
+            *(f"{column[name]:.3f}" for name in ("predictive entropy", "mutual information")),
+        )
+        for name, column in turned.items()
+    ]
+    return "\n".join(
+        [
+            "## Anomalies: other pictures told from MNIST's\n",
+            table(heads, rows),
+            f"\nIn percent, mean ± standard error over {config['num_seeds']} seeds; the other pictures are the "
+            f"positives. All but the first and the last measure are of {config['num_samples']} passes with dropout; "
+            f"the ensemble has {config['num_members']} networks trained with dropout, which predict without. "
+            f"{provenance(path, run, link)}\n",
+            *reason(path),
+            "## Shift: turned digits of MNIST\n",
+            f"![Scores against the angle]({link}{path.stem}.png)\n",
+            table(
+                (
+                    "angle",
+                    *(f"accuracy %, {way}" for way in WAYS),
+                    *(f"NLL, {way}" for way in WAYS),
+                    *(f"ECE, {way}" for way in WAYS),
+                    "entropy, MC dropout",
+                    "mutual information",
+                ),
+                angles,
+            ),
+            "\nThe same networks; bands in the picture are one standard error to each side.\n",
+        ]
+    )
+
+
+def _cifar10(path: Path, run: dict[str, Any], link: str) -> str:
+    metrics, config = run["metrics"], run["config"]
+    scores = {"accuracy %": 2, "NLL": 3, "ECE": 4}
+    published = (config["dataset"], config["depth"], config["width"], config["stride"]) == ("cifar10", 28, 10, 1)
+    rows = [
+        (
+            name,
+            *(with_error(column, score, digits) for score, digits in scores.items()),
+            *(with_error(column, f"{score}, without noise", digits) for score, digits in scores.items()),
+            *(PUBLISHED.get(name, ("", "", "")) if published else ()),
+        )
+        for name, column in metrics.items()
+    ]
+    heads = ["training", *scores, *(f"{score}, no noise" for score in scores)]
+    if published:
+        heads += [f"{score}, uncertainty-baselines (V)" for score in scores]
+    compressed = (
+        " The pictures are compressed as JPEG, so that no number compares with published ones."
+        if config["dataset"] == "cifar10_jpeg"
+        else ""
+    )
+    size = f"{config['max_examples']} training examples" if config["max_examples"] else "all training examples"
+    return "\n".join(
+        [
+            f"## Repairs of MC dropout on CIFAR-10: Wide ResNet {config['depth']}-{config['width']}, {size}, "
+            f"{config['epochs']} epochs\n",
+            f"![Accuracy, likelihood and calibration of each variant]({link}{path.stem}.png)\n",
+            table(heads, rows),
+            f"\nMean ± standard error over {config['num_seeds']} networks, with {config['num_samples']} passes of MC "
+            f"dropout at rate {config['rate']:g} where there is dropout; small batches and repeated examples have "
+            f"{config['num_repeats']} times as many updates.{compressed} {provenance(path, run, link)}\n",
+            *reason(path),
+        ]
+    )

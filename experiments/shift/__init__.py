@@ -1,0 +1,1 @@
+"""What networks with dropout say about data unlike those that they were trained on."""
