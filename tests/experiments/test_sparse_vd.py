@@ -44,6 +44,7 @@ def test_prunes_both_networks_alike(tmp_path):
         assert next(sparsities) == pytest.approx(next(sparsities), abs=0.2)
 
 
+@pytest.mark.thorough
 def test_the_largest_weights_stay():
     params = {"dense": {"kernel": jnp.array([[3.0, -4.0], [0.5, -1.0]]), "bias": jnp.ones(2)}}
     kept = largest(params, {"dense": 2})

@@ -24,6 +24,7 @@ def naive(key, x, kernel, bias, rate, bits):
     return y if bias is None else y + offset * jnp.broadcast_to(bias, y.shape)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("batch", "length", "bits", "with_bias"),
     [((3,), 5, 1, True), ((2, 3), 70, 1, False), ((), 9, 16, True), ((4,), 33, 4, True), ((2,), 3, 32, False)],

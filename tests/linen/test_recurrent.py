@@ -177,6 +177,7 @@ WRAPPED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WRAPPED)
 def test_parameters_are_those_of_the_cell_and_prediction_is_its_own(name, x, getkey):
     plain = nn.RNN(nn.LSTMCell(6))

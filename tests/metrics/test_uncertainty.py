@@ -76,6 +76,7 @@ def test_equal_what_monte_carlo_gathers(getkey):
     np.testing.assert_allclose(metrics.entropy(p.mean), p.predictive_entropy, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_one_sample_has_no_spread():
     samples = jnp.array([[[0.3, 0.7], [1.0, 0.0]]])
     for metric in (metrics.mutual_information, metrics.variation_ratio, metrics.mean_standard_deviation):
