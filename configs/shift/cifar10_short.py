@@ -20,6 +20,6 @@ def get_config() -> Config:
         epochs=20,
         augment=False,
         num_samples=10,
-        max_examples=5000,
+        max_examples=2560,
         max_test=5000,
     )

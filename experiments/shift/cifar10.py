@@ -199,7 +199,7 @@ def _train_and_test(
         workdir=workdir,
         evaluate=lambda variables: {},
         name=name,
-        save_every=max(config.epochs // 10, 1),
+        save_every=max(config.epochs // 5, 1),
     )
     plain = _scores(_in_parts(partial(_without_noise, still, variables), held_out.images), held_out.labels)
     if variant.noise is None:

@@ -72,5 +72,6 @@ def repairs(metrics: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.grid(axis="x", alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].invert_yaxis()
-    panels[2].legend(frameon=False, fontsize=7)
+    handles, labels = panels[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return figure
