@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.active_learning.picture import learning_curves
+from experiments.bayesian_optimisation.picture import regrets
 from experiments.common import pictures
 from experiments.common.errors import RefusedError
 from experiments.common.reporting import provenance, reason, table
 from experiments.compare.methods import MLP_METHODS
 from experiments.concrete.picture import against_examples
+from experiments.report_active_learning import active_learning
+from experiments.report_bayesian_optimisation import bayesian_optimisation
 from experiments.report_estimators import estimators
 from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
 from experiments.report_uci import uci
@@ -63,6 +67,11 @@ def write(folder: Path) -> Path:
         picture.savefig(path.with_suffix(".png"))
     for path in sorted((folder / "concrete").glob("*.json")):
         against_examples(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "active_learning").glob("*.json")):
+        learning_curves(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "bayesian_optimisation").glob("*.json")):
+        run = _read(path)
+        regrets(run["metrics"], run["config"]["num_initial"]).savefig(path.with_suffix(".png"))
     target = folder.parent / "RESULTS.md"
     target.write_text(text(folder))
     return target
@@ -237,6 +246,8 @@ SECTIONS = {
     "gradient_variance": gradient_variance,
     "uci": uci,
     "estimators": estimators,
+    "active_learning": active_learning,
+    "bayesian_optimisation": bayesian_optimisation,
     "digits": _digits,
 }
 
