@@ -31,8 +31,8 @@ REASONS: dict[str, str] = {
         "jackknife trades bias for a little variance."
     ),
     "uci/boston": (
-        "Networks without noise, alone or five, over-fit in 4000 passes, we think, for there is hardly any weight decay. "
-        "So do those of concrete dropout, whose rates fell to nearly 0."
+        "Networks without noise, alone or five, over-fit in 4000 passes, we think, for there is hardly any weight "
+        "decay. So do those of concrete dropout, whose rates fell to nearly 0."
     ),
     "uci/yacht": (
         "Without noise the precision is not bound to the published grid, whose highest value all splits choose here: "
