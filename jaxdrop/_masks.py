@@ -128,13 +128,13 @@ def any_in_windows(x: jax.Array, axis: int, size: int) -> jax.Array:
     that `moments` may take them for independent.
     """
     doubled, width = x, 1
-    length, done, found = x.shape[axis] - size + 1, 0, None
+    length, done, parts = x.shape[axis] - size + 1, 0, []
     while True:
         if size & width:
-            part = lax.slice_in_dim(doubled, done, done + length, axis=axis)
-            found, done = part if found is None else found | part, done + width
+            parts.append(lax.slice_in_dim(doubled, done, done + length, axis=axis))
+            done += width
         if done == size:
-            return found
+            return functools.reduce(jnp.logical_or, parts)
         doubled = lax.slice_in_dim(doubled, 0, -width, axis=axis) | lax.slice_in_dim(doubled, width, None, axis=axis)
         width *= 2
 

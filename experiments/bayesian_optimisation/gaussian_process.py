@@ -1,8 +1,10 @@
 """The usual surrogate: scikit-learn's Gaussian process, with expected improvement."""
 
 import warnings
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
@@ -30,7 +32,8 @@ def propose(
       (dims,).
     """
     dims = points.shape[1]
-    kernel = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(np.full(dims, 0.5), (1e-2, 1e2), nu=2.5)
+    length_scales: Any = np.full(dims, 0.5)  # its stub knows one for all dimensions alone
+    kernel = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(length_scales, (1e-2, 1e2), nu=2.5)
     process = GaussianProcessRegressor(kernel, alpha=1e-6, normalize_y=True)
     with warnings.catch_warnings():
         # Length-scales of what hardly matters go to their bounds.
@@ -44,7 +47,7 @@ def propose(
         improvement = gaussian_expected_improvement(mean, np.maximum(deviation, 1e-9), values[best])
         return -np.log(np.maximum(improvement, 1e-300))
 
-    first = np.asarray(candidates(key, np.asarray(points[best], np.float32), num_candidates), float)
+    first = np.asarray(candidates(key, jnp.asarray(points[best], jnp.float32), num_candidates), float)
     starts = first[np.argsort(negative_log_improvement(first), kind="stable")[:num_starts]]
     found = [
         minimize(lambda x: negative_log_improvement(x)[0], start, bounds=[(0, 1)] * dims, options={"maxiter": 30}).x

@@ -1,7 +1,7 @@
 """A network with dropout that stands for the function: fitted to what is known, it proposes where to look next."""
 
 import functools
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -79,8 +79,13 @@ def propose(
     fit_keys, search_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
     known = jnp.arange(values.shape[1]) < number
     fitted = jax.vmap(functools.partial(_fit, settings), (0, 0, 0, None))(fit_keys, points, values, known)
+
     # One after another, for the samples of all of them would not fit the cache.
-    return jax.lax.map(lambda run: _search(method, settings, *run, known), (search_keys, fitted, points, values))
+    def search(run: tuple[jax.Array, Any, jax.Array, jax.Array]) -> jax.Array:
+        key, params, points, values = run
+        return _search(method, settings, key, params, points, values, known)
+
+    return jax.lax.map(search, (search_keys, fitted, points, values))
 
 
 def _network(settings: Settings, train: bool = False) -> Network:

@@ -137,7 +137,7 @@ def _evaluate(config: Config, name: str, workdir: Path) -> np.ndarray:
 
 
 def _uniform(keys: jax.Array, dims: int) -> np.ndarray:
-    return np.asarray(jax.vmap(lambda key: jax.random.uniform(key, dims))(keys), float)
+    return np.asarray(jax.vmap(lambda key: jax.random.uniform(key, (dims,)))(keys), float)
 
 
 # (key of each run, points, values, evaluations so far) -> next points
