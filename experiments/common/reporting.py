@@ -26,8 +26,8 @@ REASONS: dict[str, str] = {
         "Following the noise with covariance=True repairs it for a fourth of the time of 100 samples, not a twentieth."
     ),
     "estimators/mnist_cnn": (
-        "Antithetic masks bring nothing here and balanced ones as much as elsewhere, over ten repetitions: errors of the "
-        "gains were not estimated."
+        "Antithetic masks bring nothing here and balanced ones as much as elsewhere, over ten repetitions: errors of "
+        "the gains were not estimated."
     ),
     "estimators/digits": (
         "Masks are balanced within each of ten blocks: with 10 samples not at all, with 100 in tens. Neither kind of "
