@@ -5,8 +5,8 @@ after some 600 on 64; 512 images decide when. Each time 20 images are labelled, 
 30 samples, not 100. Test images are predicted once, without dropout.
 
 Command:  python -m experiments configs/active_learning/mnist_short.py
-Cost:     some 75 minutes of one core, by the time that the parts of a step take; "--config.functions=random;BALD" is a
-          third of it.
+Cost:     not run; some 75 minutes of one core, by the time that the parts of a step take; a third of it with
+          "--config.functions=random;BALD".
 Expect:   more labels than configs/active_learning/mnist.py, in the same order: BatchBALD, then the others that score
           images, then random choice.
 """

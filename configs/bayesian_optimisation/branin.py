@@ -1,6 +1,8 @@
 r"""Bayesian optimisation of the Branin function, of two variables.
 
 Command:  python -m experiments configs/bayesian_optimisation/branin.py
+Cost:     not run to its end.
+Expect:   no number yet.
 """
 
 from experiments.bayesian_optimisation.train import Config

@@ -1,6 +1,8 @@
 r"""Bayesian optimisation of the Hartmann function of six variables.
 
 Command:  python -m experiments configs/bayesian_optimisation/hartmann6.py
+Cost:     not run to its end.
+Expect:   no number yet.
 """
 
 from experiments.bayesian_optimisation.train import Config
