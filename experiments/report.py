@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.active_learning.picture import learning_curves
+from experiments.bayesian_optimisation.picture import regrets
 from experiments.common import pictures
 from experiments.common.errors import RefusedError
 from experiments.common.reporting import provenance, reason, table
 from experiments.compare.methods import MLP_METHODS
 from experiments.concrete.picture import against_examples
 from experiments.referral.picture import curves
+from experiments.report_active_learning import active_learning
+from experiments.report_bayesian_optimisation import bayesian_optimisation
 from experiments.report_estimators import estimators
 from experiments.report_learned_noise import concrete, gradient_variance, sbp, sparse_vd
 from experiments.report_perception import perception
@@ -73,6 +77,11 @@ def write(folder: Path) -> Path:
         curves(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
     for path in sorted((folder / "shift").glob("*.json")):
         shift_picture(_read(path)).savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "active_learning").glob("*.json")):
+        learning_curves(_read(path)["metrics"]).savefig(path.with_suffix(".png"))
+    for path in sorted((folder / "bayesian_optimisation").glob("*.json")):
+        run = _read(path)
+        regrets(run["metrics"], run["config"]["num_initial"]).savefig(path.with_suffix(".png"))
     target = folder.parent / "RESULTS.md"
     target.write_text(text(folder))
     return target
@@ -249,6 +258,8 @@ SECTIONS = {
     "estimators": estimators,
     "referral": referral,
     "shift": shift,
+    "active_learning": active_learning,
+    "bayesian_optimisation": bayesian_optimisation,
     "digits": _digits,
     "perception": perception,
     "where_it_fails": where_it_fails,

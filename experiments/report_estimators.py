@@ -21,6 +21,7 @@ def estimators(path: Path, run: dict[str, Any], link: str) -> str:
             f"1/{1 / metrics[name]['time / 100 samples']:.1f}",
         )
         for name in ("moments", "moments, covariance")
+        if name in metrics
     ]
     return "\n".join(
         [

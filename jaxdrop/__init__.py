@@ -49,10 +49,12 @@ from jaxdrop.functional import weight_drop as weight_drop
 from jaxdrop.functional import word_dropout as word_dropout
 from jaxdrop.functional import zoneout as zoneout
 from jaxdrop.functional import zoneout_expectation as zoneout_expectation
+from jaxdrop.inference import Acquisition as Acquisition
 from jaxdrop.inference import ClassPrediction as ClassPrediction
 from jaxdrop.inference import Moments as Moments
 from jaxdrop.inference import Prediction as Prediction
 from jaxdrop.inference import Sampler as Sampler
+from jaxdrop.inference import batch_bald as batch_bald
 from jaxdrop.inference import dirichlet_distillation_loss as dirichlet_distillation_loss
 from jaxdrop.inference import dirichlet_prediction as dirichlet_prediction
 from jaxdrop.inference import gaussian_distillation_loss as gaussian_distillation_loss

@@ -266,18 +266,12 @@ def kernel_of_layer(layer: object, kernel: jax.Array | None) -> jax.Array:
     return kernel
 
 
-def inside_unit_interval(name: str, value: float) -> None:
-    """Raises unless a number is above 0 and below 1."""
-    if not isinstance(value, numbers.Real) or not 0 < value < 1:
-        raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
-
-
-def class_labels(probabilities: jax.Array, labels: jax.Array) -> None:
-    """Raises unless `probabilities` is (batch, classes) and `labels` is (batch,) of integers, not empty."""
-    if jnp.ndim(probabilities) != 2 or jnp.shape(labels) != jnp.shape(probabilities)[:1]:
+def class_labels(name: str, scores: jax.Array, labels: jax.Array) -> None:
+    """Raises unless `scores` of classes are (batch, classes) and `labels` is (batch,) of integers, not empty."""
+    if jnp.ndim(scores) != 2 or jnp.shape(labels) != jnp.shape(scores)[:1]:
         raise ValueError(
-            "probabilities must be (batch, classes) and labels (batch,), got shapes "
-            f"{jnp.shape(probabilities)} and {jnp.shape(labels)}."
+            f"{name} must be (batch, classes) and labels (batch,), got shapes {jnp.shape(scores)} and "
+            f"{jnp.shape(labels)}."
         )
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise TypeError(f"labels must be integers, got {labels.dtype}.")
@@ -340,12 +334,12 @@ def pictures(name: str, x: np.ndarray) -> None:
         raise ValueError(f"{name} must have two or three axes and not be empty, got shape {x.shape}.")
 
 
-def level(name: str, value: float) -> float:
+def inside_unit_interval(name: str, value: float) -> float:
     """Returns a number strictly between 0 and 1."""
     if not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a Python number, got {value!r}.")
     if not 0 < float(value) < 1:
-        raise ValueError(f"{name} must be between 0 and 1, got {value!r}.")
+        raise ValueError(f"{name} must be above 0 and below 1, got {value!r}.")
     return float(value)
 
 

@@ -159,6 +159,13 @@ def test_refuses_more_rows_than_the_counter_has():
         jax.eval_shape(lambda key: _masks.random_uints(key, (2**17, 2**17, 4), 8), jax.random.key(0))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 11])
+def test_windows_are_those_of_numpy(size):
+    x = np.random.default_rng(size).random((40, 11)) < 0.2
+    expected = np.lib.stride_tricks.sliding_window_view(x, size, axis=1).any(-1)
+    np.testing.assert_array_equal(_masks.any_in_windows(jnp.asarray(x), 1, size), expected)
+
+
 def test_the_compiled_program_stores_no_mask():
     x = jax.ShapeDtypeStruct((1024, 1024), jnp.float32)
     f = jax.jit(lambda key, x: jaxdrop.dropout(key, x, 0.1))

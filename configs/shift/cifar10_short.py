@@ -2,8 +2,8 @@ r"""MC dropout and its repairs on compressed CIFAR-10 pictures, a small residual
 
 Command:  python -m experiments configs/shift/cifar10_short.py
           (needs the compressed pictures; --config.dataset=cifar10 takes the original ones, a download of 170 MB)
-Cost:     TODO
-Expect:   TODO
+Cost:     not run.
+Expect:   no number yet.
 """
 
 from experiments.shift.cifar10 import Config

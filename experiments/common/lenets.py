@@ -16,7 +16,7 @@ Layer = Callable[..., Any]
 
 
 def plain(network: str, *, dropout_rate: float = 0.0, train: bool = False, num_classes: int = 10) -> nn.Sequential:
-    """A network without learned noise, and with dropout before each dense layer but the first if there is a rate."""
+    """A network without learned noise, and with dropout of what each layer but the last gives if there is a rate."""
     init = {"kernel_init": nn.initializers.he_normal()}
     drop = [jaxdrop.linen.Dropout(dropout_rate, deterministic=not train)] if dropout_rate else []
     return _stack(network, functools.partial(nn.Dense, **init), functools.partial(nn.Conv, **init), drop, num_classes)
@@ -40,15 +40,19 @@ def noisy(
 
 def _stack(network: str, dense: Layer, conv: Layer, drop: Sequence[nn.Module], num_classes: int = 10) -> nn.Sequential:
     """Layers from images (batch, height, width, 1) to logits (batch, num_classes)."""
+
+    def then_drop(function: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+        # One element, so that the layers have the same names with and without dropout.
+        return nn.Sequential([function, *drop]) if drop else function
+
     layers: list[Any] = []
     if network == LENET5:
         pool = functools.partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2))
         for channels in (20, 50):
-            layers += [conv(channels, (5, 5), padding="VALID"), nn.relu, pool]
+            layers += [conv(channels, (5, 5), padding="VALID"), nn.relu, then_drop(pool)]
     layers.append(_flatten)
     for width in (500,) if network == LENET5 else map(int, network.split("-")):
-        # One element, so that the layers have the same names with and without dropout.
-        layers += [dense(width), nn.Sequential([nn.relu, *drop]) if drop else nn.relu]
+        layers += [dense(width), then_drop(nn.relu)]
     return nn.Sequential([*layers, dense(num_classes)])
 
 

@@ -57,7 +57,7 @@ def open_workdir(workdir: Path, experiment: str, config: Any) -> dict[str, Any] 
         raise RefusedError(f"{workdir} is neither an empty folder nor an experiment's run. Choose another --workdir.")
     else:
         workdir.mkdir(parents=True, exist_ok=True)
-        _write(path, identity)
+        write_json(path, identity)
     result = workdir / "result.json"
     return json.loads(result.read_text()) if result.exists() else None
 
@@ -66,7 +66,7 @@ def begin_segment(workdir: Path) -> None:
     """Starts the clock of a run, or of a resumed run's next segment."""
     path = workdir / "segments.json"
     segments = json.loads(path.read_text()) if path.exists() else []
-    _write(path, [*segments, [time.time(), time.time()]])
+    write_json(path, [*segments, [time.time(), time.time()]])
 
 
 def sign_of_life(workdir: Path) -> None:
@@ -74,7 +74,7 @@ def sign_of_life(workdir: Path) -> None:
     path = workdir / "segments.json"
     if path.exists():
         *earlier, (start, _) = json.loads(path.read_text())
-        _write(path, [*earlier, [start, time.time()]])
+        write_json(path, [*earlier, [start, time.time()]])
 
 
 def write_result(workdir: Path, config: Any, metrics: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def write_result(workdir: Path, config: Any, metrics: dict[str, Any]) -> dict[st
     Args:
       workdir: Folder of the run.
       config: Configuration, with a field `seed`.
-      metrics: Numbers, or dictionaries of them: one column of the table each.
+      metrics: Numbers, or dictionaries of them and of lists: one column of the table each.
     """
     sign_of_life(workdir)
     segments = json.loads((workdir / "segments.json").read_text())
@@ -97,12 +97,14 @@ def write_result(workdir: Path, config: Any, metrics: dict[str, Any]) -> dict[st
         "segments": len(segments),
         "wall_seconds": round(sum(end - start for start, end in segments), 2),
     }
-    _write(workdir / "result.json", result)
+    write_json(workdir / "result.json", result)
     return result
 
 
 def table(metrics: dict[str, Any]) -> str:
     """Metrics as lines of text: a dictionary of dictionaries is one column each, other numbers follow below.
+
+    Lists are left out.
 
     Examples:
       >>> print(table({"deterministic": {"accuracy": 0.97}, "dropout": {"accuracy": 0.98}}))
@@ -111,7 +113,8 @@ def table(metrics: dict[str, Any]) -> str:
     """
     columns = {name: values for name, values in metrics.items() if isinstance(values, dict)}
     single = {name: value for name, value in metrics.items() if name not in columns}
-    rows = list(dict.fromkeys(row for values in columns.values() for row in values))
+    cells = (cell for column in columns.values() for cell in column.items())
+    rows = list(dict.fromkeys(row for row, value in cells if not isinstance(value, list)))
     width = max(map(len, [*rows, *single]))
     lines = []
     if columns:
@@ -125,6 +128,13 @@ def table(metrics: dict[str, Any]) -> str:
     return "\n".join(lines + [f"{name:<{width}}  {value:>9.4f}" for name, value in single.items()])
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON so that a reader, or a run killed now, never meets half a file."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(draft, path)
+
+
 def _prng_impl() -> str:
     """Name of the implementation behind `jax.random.key`."""
     return str(jax.random.key_impl(jax.random.key(0)))
@@ -136,10 +146,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return str(getattr(__import__(package), "__version__", "unknown"))
-
-
-def _write(path: Path, value: Any) -> None:
-    """Writes JSON so that a reader, or a run killed now, never meets half a file."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
-    os.replace(draft, path)

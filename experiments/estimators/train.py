@@ -32,7 +32,7 @@ class Config:
     Attributes:
       dataset: "digits" or "mnist".
       network: One of `NETWORKS`: widths of hidden dense layers, or LeNet-5.
-      rate: Probability of dropping a unit before each dense layer but the first.
+      rate: Probability of dropping a hidden unit, after pooling where there is any.
       epochs: Passes over the training examples.
       batch_size: Examples in a batch.
       learning_rate: Adam's step size.
@@ -40,6 +40,7 @@ class Config:
       num_reference: Samples that count as exact.
       sizes: Numbers of samples of which the error is measured, separated by semicolons.
       repeats: Predictions of each kind, with other keys, over which errors are averaged.
+      covariance: Whether to follow covariances too, which takes memory for each pair of a unit and one dropped before.
       seed: Of everything random.
     """
 
@@ -53,6 +54,7 @@ class Config:
     num_reference: int = 50_000
     sizes: str = "10;30;100"
     repeats: int = 40
+    covariance: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,7 +118,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     results["weight scaling"] = {"probabilities": float(jnp.sqrt(jnp.mean(jnp.square(scaled - probabilities))))}
     hundred = _seconds(lambda: jaxdrop.monte_carlo(sample, key, 100, num_blocks=1))
     deviation = jnp.sqrt(reference.variance[0])
-    for name, covariance in (("moments", False), ("moments, covariance", True)):
+    for name, covariance in (("moments", False), *[("moments, covariance", True)] * config.covariance):
         propagate = functools.partial(jaxdrop.moments, sample, covariance=covariance)
         p = propagate()
         results[name] = {

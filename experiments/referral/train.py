@@ -92,7 +92,8 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     if medical:
         cases, num_classes = breast_cancer(config.seed, config.num_seeds), 2
     else:
-        cases, num_classes = Cases(*(tuple(data.load(config.dataset, split)) for split in data.SPLITS)), 10
+        splits = [data.load(config.dataset, split) for split in data.SPLITS]
+        cases, num_classes = Cases(*((part.images, part.labels) for part in splits)), 10
     variables = ensembles.fit_networks(
         config, cases.train, cases.validation, workdir, num_classes=num_classes, own_examples=medical
     )

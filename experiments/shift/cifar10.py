@@ -230,10 +230,11 @@ def _in_parts(predict: Callable[[np.ndarray], jax.Array], images: np.ndarray) ->
 
 
 def _scores(probabilities: jax.Array, labels: np.ndarray) -> dict[str, float]:
+    classes = jnp.asarray(labels)
     return {
-        "accuracy %": float(100 * metrics.accuracy(probabilities, labels)),
-        "NLL": float(metrics.negative_log_likelihood(probabilities, labels)),
-        "ECE": float(metrics.expected_calibration_error(probabilities, labels)),
+        "accuracy %": float(100 * metrics.accuracy(probabilities, classes)),
+        "NLL": float(metrics.negative_log_likelihood(probabilities, classes)),
+        "ECE": float(metrics.expected_calibration_error(probabilities, classes)),
     }
 
 

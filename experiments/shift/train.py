@@ -115,11 +115,11 @@ def detect(known: Predictions, unknown: dict[str, Predictions]) -> dict[str, dic
 def quality(p: Predictions, labels: np.ndarray) -> dict[str, float]:
     """How good the three ways to predict are, and how uncertain."""
     ways = {"deterministic": p.deterministic, "MC dropout": p.mc_dropout.mean, "ensemble": p.ensemble}
-    scores = {}
+    scores, classes = {}, jnp.asarray(labels)
     for name, probabilities in ways.items():
-        scores[f"accuracy, {name}"] = float(metrics.accuracy(probabilities, labels))
-        scores[f"NLL, {name}"] = float(metrics.negative_log_likelihood(probabilities, labels))
-        scores[f"ECE, {name}"] = float(metrics.expected_calibration_error(probabilities, labels))
+        scores[f"accuracy, {name}"] = float(metrics.accuracy(probabilities, classes))
+        scores[f"NLL, {name}"] = float(metrics.negative_log_likelihood(probabilities, classes))
+        scores[f"ECE, {name}"] = float(metrics.expected_calibration_error(probabilities, classes))
     scores["softmax entropy"] = float(metrics.entropy(p.deterministic).mean())
     scores["predictive entropy"] = float(p.mc_dropout.predictive_entropy.mean())
     scores["mutual information"] = float(p.mc_dropout.mutual_information.mean())

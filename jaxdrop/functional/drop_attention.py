@@ -93,8 +93,8 @@ def _drop_attention(
         starts = (*batch, keys + span - 1)
         mask, keep = _masks.keep_mask(key, starts, rate / np.float32(span), bits=bits, shared=shared)
         if span > 1:  # a key stays if no span begins at it or at one of those before it
-            window = (1,) * (x.ndim - 1) + (span,)
-            mask = lax.reduce_window(mask, True, lax.bitwise_and, window, (1,) * x.ndim, "VALID")
+            # The barrier keeps the generator out of the windows, where it would draw each number several times.
+            mask = ~_masks.any_in_windows(lax.optimization_barrier(~mask), x.ndim - 1, span)
         y = jnp.where(mask, x.astype(dtype), jnp.zeros((), dtype))
         if normalize:
             kept, whole = (jnp.sum(lax.stop_gradient(array), -1, keepdims=True) for array in (y, x.astype(dtype)))

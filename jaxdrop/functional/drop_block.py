@@ -123,9 +123,9 @@ def _drop_block(
 
 def _spread(starts: jax.Array, axis: int, size: int) -> jax.Array:
     """Marks the `size` positions along `axis` from each start on; there are `size - 1` more of them than of starts."""
-    window, padding = [1] * starts.ndim, [(0, 0)] * starts.ndim
-    window[axis], padding[axis] = size, (size - 1, size - 1)
-    return lax.reduce_window(starts, np.bool_(False), lax.max, window, [1] * starts.ndim, padding)
+    padding = [(0, 0)] * starts.ndim
+    padding[axis] = (size - 1, size - 1)
+    return _masks.any_in_windows(jnp.pad(starts, padding), axis, size)
 
 
 def _start_rate(rate: jax.Array, lengths: Sequence[int], block: Sequence[int], exact: bool) -> jax.Array:

@@ -1,5 +1,7 @@
 """Predicting under noise."""
 
+from jaxdrop.inference.acquisition import Acquisition as Acquisition
+from jaxdrop.inference.acquisition import batch_bald as batch_bald
 from jaxdrop.inference.bayesian import model_precision as model_precision
 from jaxdrop.inference.bayesian import model_weight_decay as model_weight_decay
 from jaxdrop.inference.distillation import dirichlet_distillation_loss as dirichlet_distillation_loss

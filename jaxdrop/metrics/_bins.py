@@ -99,7 +99,7 @@ def _forecasts(
     probabilities: jax.Array, labels: jax.Array, num_bins: int, class_wise: bool
 ) -> tuple[jax.Array, jax.Array]:
     """Returns probabilities and outcomes as (batch,), or as (classes, batch) if class-wise."""
-    _checks.class_labels(probabilities, labels)
+    _checks.class_labels("probabilities", probabilities, labels)
     _checks.at_least("num_bins", num_bins, 1)
     probabilities, labels = jnp.asarray(probabilities, dtype=float), jnp.asarray(labels)
     if class_wise:

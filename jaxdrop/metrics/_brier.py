@@ -34,7 +34,7 @@ def brier_score(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
     References:
       Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78, 1950
     """
-    _checks.class_labels(probabilities, labels)
+    _checks.class_labels("probabilities", probabilities, labels)
     outcomes = jax.nn.one_hot(labels, probabilities.shape[-1], dtype=float)
     return jnp.square(jnp.asarray(probabilities, dtype=float) - outcomes).sum(-1).mean()
 

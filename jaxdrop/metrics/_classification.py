@@ -24,7 +24,7 @@ def accuracy(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       >>> float(accuracy(jnp.array([[0.9, 0.1], [0.8, 0.2]]), jnp.array([0, 1])))
       0.5
     """
-    _checks.class_labels(probabilities, labels)
+    _checks.class_labels("probabilities", probabilities, labels)
     return jnp.mean(probabilities.argmax(-1).astype(labels.dtype) == labels, dtype=float)
 
 
@@ -52,7 +52,7 @@ def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.
       >>> round(float(negative_log_likelihood(p, jnp.array([0, 1]))), 4)  # -(log 0.9 + log 0.2) / 2
       0.8574
     """
-    _checks.class_labels(probabilities, labels)
+    _checks.class_labels("probabilities", probabilities, labels)
     likelihood = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
     return -jnp.mean(jnp.log(likelihood.astype(float)))
 

@@ -23,14 +23,14 @@ def conformal_quantile(scores: jax.Array, level: float = 0.9) -> jax.Array:
     Args:
       scores: How badly the truth fits the prediction, (calibration,): those of `conformal_interval_scores` or
         `conformal_set_scores`, or any others that are computed from one example each.
-      level: Wanted probability :math:`\ell` of holding the truth, between 0 and 1; static. It is taken for the decimal
-        number that it is written as.
+      level: Wanted probability :math:`\ell` of holding the truth, above 0 and below 1; static. It is taken for the
+        decimal number that it is written as.
 
     Returns:
       A scalar; infinite if there are too few scores for that level.
 
     Raises:
-      ValueError: If `scores` is not (calibration,) or empty, or `level` is not between 0 and 1.
+      ValueError: If `scores` is not (calibration,) or empty, or `level` is not above 0 and below 1.
       TypeError: If `level` is not a Python number.
 
     Examples:
@@ -44,7 +44,7 @@ def conformal_quantile(scores: jax.Array, level: float = 0.9) -> jax.Array:
     """
     _checks.vector("scores", scores)
     # In floats 0.07 * 100 is above 7, which would ask for the 8th.
-    rank = math.ceil(Fraction(str(_checks.level("level", level))) * (len(scores) + 1))
+    rank = math.ceil(Fraction(str(_checks.inside_unit_interval("level", level))) * (len(scores) + 1))
     scores = jnp.asarray(scores, dtype=float)
     return jnp.sort(scores)[rank - 1] if rank <= len(scores) else jnp.full((), jnp.inf, dtype=scores.dtype)
 
@@ -123,7 +123,7 @@ def conformal_set_scores(probabilities: jax.Array, labels: jax.Array) -> jax.Arr
       Sadinle et al., `Least Ambiguous Set-Valued Classifiers with Bounded Error Levels
       <https://arxiv.org/abs/1609.00451>`_, 2019
     """
-    _checks.class_labels(probabilities, labels)
+    _checks.class_labels("probabilities", probabilities, labels)
     true = jnp.take_along_axis(jnp.asarray(probabilities, dtype=float), jnp.asarray(labels)[:, None], axis=-1)
     return 1 - true[:, 0]
 

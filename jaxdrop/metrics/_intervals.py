@@ -23,13 +23,13 @@ def central_interval(samples: jax.Array, level: float = 0.95) -> Interval:
 
     Args:
       samples: Predictions, (num_samples, ...).
-      level: Probability :math:`\ell` between the ends, between 0 and 1; static.
+      level: Probability :math:`\ell` between the ends, above 0 and below 1; static.
 
     Returns:
       An `Interval` of the shape (...).
 
     Raises:
-      ValueError: If there are no samples, or `level` is not between 0 and 1.
+      ValueError: If there are no samples, or `level` is not above 0 and below 1.
       TypeError: If `level` is not a Python number.
 
     Examples:
@@ -37,7 +37,7 @@ def central_interval(samples: jax.Array, level: float = 0.95) -> Interval:
       [1.0, 3.0]
     """
     _checks.samples("samples", samples, 1)
-    level = _checks.level("level", level)
+    level = _checks.inside_unit_interval("level", level)
     ends = jnp.quantile(jnp.asarray(samples, dtype=float), jnp.array([(1 - level) / 2, (1 + level) / 2]), axis=0)
     return Interval(lower=ends[0], upper=ends[1])
 

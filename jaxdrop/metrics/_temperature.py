@@ -46,7 +46,7 @@ def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
       Thiery, `Uncertainty Quantification and Deep Ensembles <https://arxiv.org/abs/2007.08792>`_, 2021, on scaling the
       mean rather than each pass
     """
-    _checks.class_labels(logits, labels)
+    _checks.class_labels("logits", logits, labels)
     logits = jnp.asarray(logits, dtype=float)
     logits -= logits.max(-1, keepdims=True)
     true = jnp.take_along_axis(logits, jnp.asarray(labels)[:, None], axis=-1)[:, 0]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import report, report_learned_noise, report_shift
+from experiments import report, report_active_learning, report_learned_noise, report_shift
 
 TRAINED = {"validation perplexity": 8.5, "standard error": 0.0321, "test perplexity": 8.7, "training perplexity": 4.4}
 BOTH = {
@@ -57,6 +57,14 @@ REPAIRS = {
     "no dropout": with_errors(QUALITY),
     "+ repeated examples": with_errors({**QUALITY, **{f"{name}, without noise": 1.0 for name in QUALITY}}),
 }
+CURVE = {"labels": [20, 30], "accuracies": [[0.6, 0.9], [0.5, 0.95]], "last accuracy": 0.925}
+REGRET = {
+    "median regret": 0.0123,
+    "lower quartile": 0.001,
+    "upper quartile": 0.5,
+    "median after half": 1.23,
+    **{name: [2.0, 1.23, 0.0123] for name in ("medians", "lower quartiles", "upper quartiles")},
+}
 RUNS = {
     "referral": (
         {**REFERRED, "test cases": 113, "malignant test cases": 42},
@@ -73,6 +81,24 @@ RUNS = {
         "| measure | notmnist: AUROC | notmnist: AUPR | notmnist: FPR at 95 % TPR |",
         "| mutual information | 98.77 ± 9.88 | 90.00 ± 9.00 | 12.30 ± 1.23 |",
         "| 15° | 91.0 | 91.0 | 91.0 | 0.300 | 0.300 | 0.300 | 0.046 | 0.046 | 0.046 | 0.200 | 0.030 |",
+    ),
+    "active_learning": (
+        {
+            "random": {**CURVE, "labels to 90 %, run 0": 30.0},
+            "BALD": {**CURVE, "labels to 90 %": 25.0, "labels to 90 %, run 0": 20.0, "labels to 90 %, run 1": 30.0},
+        },
+        {"acquisition_size": 10, "candidates": 500, "num_samples": 40, "num_test_samples": 0, "num_seeds": 2},
+        "| random | more than 30 (30, –) | more than 30 (–, –) | 92.50 | 30 |",
+        "| BALD | 25 (20, 30) | more than 30 (–, –) | 92.50 | 30 |",
+        "| Kirsch et al. 2019: BatchBALD, 10 at once | 105 | 225 |  |  |",
+        "40 dropout samples of 500 images at each step; test accuracy by one pass without dropout. BALD does not ",
+    ),
+    "bayesian_optimisation": (
+        {"random": REGRET, "dropout, EI": {**REGRET, "runs below random": 0.85}},
+        {"objective": "branin", "num_evaluations": 51, "num_initial": 5, "num_seeds": 20},
+        "| method | regret after 25 | after 51 | quartiles | runs below random search |",
+        "| random | 1.2 | 0.012 | 0.001 – 0.5 |  |",
+        "| dropout, EI | 1.2 | 0.012 | 0.001 – 0.5 | 85 % |",
     ),
     "estimators": (
         {
@@ -191,9 +217,24 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
     text = report.write(folder).read_text()
     for line in (*lines, "seed 7, 2 min on abacus, jax 1.2.3"):
         assert line in text
-    assert (folder / experiment / "one.png").exists() == (
-        experiment in ("language_model", "concrete", "referral", "shift")
-    )
+    pictures = ("language_model", "concrete", "referral", "shift", "active_learning", "bayesian_optimisation")
+    assert (folder / experiment / "one.png").exists() == (experiment in pictures)
+
+
+@pytest.mark.parametrize(
+    ("needed", "at_random", "verdict"),
+    [
+        (200.0, 450.0, "with 44 % of the labels of random choice: fewer than half."),
+        (200.0, 390.0, "with 51 % of the labels of random choice: not fewer than half."),
+        (200.0, None, "with less than 33 % of the labels of random choice: fewer than half."),
+        (320.0, None, "with less than 53 % of the labels of random choice: perhaps fewer than half."),
+    ],
+)
+def test_says_whether_bald_takes_fewer_than_half_of_the_labels(needed, at_random, verdict):
+    name = "labels to 95 %"
+    others = {"labels": [20, 600], **({} if at_random is None else {name: at_random})}
+    text = report_active_learning._halves({"BALD": {name: needed}, "random": others})
+    assert text == f"BALD reaches 95 % {verdict}"
 
 
 @pytest.mark.parametrize(

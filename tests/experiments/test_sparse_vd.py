@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxdrop.linen
 from experiments.common.lenets import LENET5, noisy, plain
 from experiments.sparse_vd.magnitude import gradually, largest
 from experiments.sparse_vd.train import Config, examples, run
@@ -43,6 +44,7 @@ def test_prunes_both_networks_alike(tmp_path):
         assert next(sparsities) == pytest.approx(next(sparsities), abs=0.2)
 
 
+@pytest.mark.thorough
 def test_the_largest_weights_stay():
     params = {"dense": {"kernel": jnp.array([[3.0, -4.0], [0.5, -1.0]]), "bias": jnp.ones(2)}}
     kept = largest(params, {"dense": 2})
@@ -109,3 +111,18 @@ def test_layers_have_the_same_names_with_and_without_dropout(network):
     networks = [plain(network, dropout_rate=rate) for rate in (0.0, 0.5)]
     first, second = (jax.eval_shape(n.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1))) for n in networks)
     assert first == second
+
+
+@pytest.mark.parametrize(("network", "hidden"), [("20-10", 2), (LENET5, 3)])
+def test_whatever_a_hidden_layer_gives_is_dropped(network, hidden):
+    rate, x = 1.0, jnp.ones((1, 28, 28, 1))
+    model = plain(network, dropout_rate=rate, train=True)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+
+    def is_drop(module, method):
+        return isinstance(module, jaxdrop.linen.Dropout) and method == "__call__"
+
+    _, state = model.init_with_output(keys, x, mutable=True, capture_intermediates=is_drop)
+    dropped = jax.tree.leaves(state["intermediates"])
+    assert len(dropped) == hidden
+    assert not any(leaf.any() for leaf in dropped)

@@ -82,6 +82,7 @@ def test_resumes_bit_for_bit_from_the_last_checkpoint(tmp_path, stop_at):
     assert num_epochs == 6 - (stop_at - 1)  # the interrupted epoch is run again, the ones before are not
 
 
+@pytest.mark.thorough
 def test_may_save_less_often(tmp_path):
     expected, _ = train(tmp_path / "uninterrupted")
     with pytest.raises(InterruptedRunError):
@@ -92,6 +93,7 @@ def test_may_save_less_often(tmp_path):
     assert train(tmp_path / "interrupted", save_every=4)[1] == 0
 
 
+@pytest.mark.thorough
 def test_resuming_purges_what_was_logged_after_the_checkpoint(tmp_path):
     with pytest.raises(InterruptedRunError):
         train(tmp_path, stop_at=3)
@@ -115,6 +117,7 @@ def test_resuming_purges_what_was_logged_before_the_first_checkpoint(tmp_path):
     assert sorted({step for step, _, _ in scalars}) == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.thorough
 def test_equal_seeds_give_equal_parameters_and_other_seeds_others(tmp_path):
     first, _ = train(tmp_path / "a")
     again, _ = train(tmp_path / "b")

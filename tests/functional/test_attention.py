@@ -152,6 +152,7 @@ def test_the_decisions_may_be_shared_over_batch_and_heads(getkey):
     assert_frequency(mask[0, 0].sum(), mask[0, 0].size, 0.3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
 def test_masked_rows_and_rate_one_are_finite(traced, getkey):
     q, k, v = normals(getkey())

@@ -196,7 +196,7 @@ def test_traced_rates_at_and_beyond_the_ends_and_nan(exact_rate, getkey):
         np.testing.assert_array_equal(f(getkey(), x, rate), expected)
 
 
-def test_needs_one_byte_for_each_entry(getkey):
+def test_needs_one_byte_for_each_entry_of_a_padded_map(getkey):
     """Forwards and backwards; a window of 7 x 7 for each entry would be 49 of them."""
     x = jnp.ones((8, 28, 28, 64))
 
@@ -208,7 +208,7 @@ def test_needs_one_byte_for_each_entry(getkey):
 
     for f in (forwards, backwards):
         compiled = jax.jit(f).lower(getkey(), x, x).compile()
-        assert compiled.memory_analysis().temp_size_in_bytes < 1.1 * x.size
+        assert compiled.memory_analysis().temp_size_in_bytes < 1.25 * x.size
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ def test_memory_is_well_below_that_of_the_masks(getkey):
     assert compiled.memory_analysis().temp_size_in_bytes < masks  # which would be bytes, and weights four times that
 
 
+@pytest.mark.thorough
 def test_bfloat16_stays(getkey):
     x, kernel = (array.astype(jnp.bfloat16) for array in normals(getkey(), (2, 5, 3), (3, 3, 4)))
     for mode in ("example", "batch"):

@@ -24,6 +24,7 @@ def naive(key, x, kernel, bias, rate, bits):
     return y if bias is None else y + offset * jnp.broadcast_to(bias, y.shape)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("batch", "length", "bits", "with_bias"),
     [((3,), 5, 1, True), ((2, 3), 70, 1, False), ((), 9, 16, True), ((4,), 33, 4, True), ((2,), 3, 32, False)],
@@ -78,6 +79,7 @@ def test_the_bias_is_masked(getkey):
     assert_frequency((y == 0).sum(), y.size, 0.3)
 
 
+@pytest.mark.thorough
 def test_one_mask_for_the_batch(getkey):
     kernel, bias = jnp.ones((50, 60)), jnp.full(60, 7.0)
     key = getkey()
@@ -105,6 +107,7 @@ def test_a_row_keeps_its_mask_whatever_follows_it(getkey):
     np.testing.assert_allclose(jaxdrop.drop_connect_dense(clone(key), x[:3], kernel, 0.5), y[:3], rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", ["example", "batch"])
 def test_vmap_over_layers(mode, getkey):
     x, kernel = normals(getkey(), (3, 4, 20), (3, 20, 5))
@@ -190,6 +193,7 @@ def test_takes_as_few_bits_as_the_rate_needs(rate, bits):
     assert _checks.random_bits(None, rate, BITS) == bits
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bits", BITS)
 def test_blocks_decide_as_keep_mask_does(bits, getkey):
     # With one block to a row, its parts are the elements of the row.

@@ -122,6 +122,7 @@ def test_gradients_of_the_closed_form():
     np.testing.assert_allclose(gradient.variance, normal.pdf(0) / 2, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_samples(getkey):
     def loss(moments, key, num_samples):
         return jaxdrop.moment_matched_mean(key, moments, jnp.tanh, num_samples).sum()

@@ -152,6 +152,7 @@ def test_nan_shows(getkey):
 # Global sampling.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("column", [0, 1, 2, np.int32(1)])
 def test_a_column_is_exactly_one_branch(column, getkey):
     x = list(jax.random.normal(getkey(), (3, 4, 5)))
@@ -181,6 +182,7 @@ def test_columns_for_each_example_mix_with_local_sampling(getkey):
     assert set(y[4::5]) == {37.0}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("local", [0.0, 0.5, 0.8, 1.0])
 def test_columns_are_uniform_and_local_sampling_has_its_share(local, getkey):
     column = np.asarray(jaxdrop.fractal_column(getkey(), 5, local=local, shape=(20_000,)))

@@ -63,6 +63,7 @@ def test_gradients_in_scan_are_those_of_the_layers_that_ran(getkey):
     assert jax.grad(lambda rate: jaxdrop.layer_drop(keys[0], jnp.sin, jnp.ones(()), rate))(0.5) == 0
 
 
+@pytest.mark.thorough
 def test_pytrees_and_key_reuse(getkey):
     x = {"a": jnp.ones(3), "b": jnp.zeros(())}
     y = jaxdrop.layer_drop(getkey(), lambda x: jax.tree.map(jnp.negative, x), x, 0.5)

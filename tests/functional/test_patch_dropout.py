@@ -131,6 +131,7 @@ def test_same_noise_eager_jit_and_in_any_vmap_chunk(getkey):
     assert len(np.unique(one_by_one, axis=0)) == 4
 
 
+@pytest.mark.thorough
 def test_same_noise_on_any_sharding_of_the_batch(getkey):
     key, x = getkey(), jax.random.normal(getkey(), (8, 2, 13, 4))
     mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
@@ -212,6 +213,7 @@ def test_refuses_a_traced_rate_bad_arrays_and_what_is_not_a_key(getkey):
 # The modules.
 
 
+@pytest.mark.thorough
 def test_linen_module(getkey):
     key, x = getkey(), numbered(2, 30, 3)
     layer = jaxdrop.linen.PatchDropout(0.5, num_prefix_tokens=4)

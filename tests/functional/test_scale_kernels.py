@@ -71,6 +71,7 @@ def nnx_network(drop: bool):
     return nnx.Sequential(*layers)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("pure", [False, True], ids=["state", "pure dictionary"])
 def test_a_plain_nnx_network_predicts_what_one_with_dropout_does(pure, getkey):
     x = jax.random.normal(getkey(), (4, 8))

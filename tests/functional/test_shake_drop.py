@@ -27,6 +27,7 @@ def assert_uniform_on(draws, low, high):
 # The formula.
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("alpha", "beta"), [((-1.0, 1.0), (0.0, 1.0)), ((0.0, 0.5), (-2.0, 3.0))])
 def test_shaken_factors_are_uniform_on_their_ranges_and_independent(alpha, beta, getkey):
     forward, backward = factors(getkey(), 1.0, (200, 8, 8, 4), alpha_range=alpha, beta_range=beta)
@@ -36,6 +37,7 @@ def test_shaken_factors_are_uniform_on_their_ranges_and_independent(alpha, beta,
     assert_independent(forward.ravel()[1:] > np.mean(alpha), forward.ravel()[:-1] > np.mean(alpha))
 
 
+@pytest.mark.thorough
 def test_both_factors_are_1_together_with_the_chance_to_keep(getkey):
     forward, backward = factors(getkey(), 0.3, (20_000, 2, 2, 1), mode="row")
     kept = (forward == 1).all((1, 2, 3))
@@ -60,6 +62,7 @@ def test_the_batch_is_shaken_as_one_by_default(getkey):
     assert_frequency(kept.all((1, 2)).sum(), len(keys), 0.6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("level", "mode"), [(level, "batch") for level in LEVELS] + [("batch", "row")])
 def test_factors_are_shared_at_their_level(level, mode, getkey):
     shape = (4, 3, 3, 5)
@@ -83,6 +86,7 @@ def test_moments_and_expectation(alpha, getkey):
     np.testing.assert_allclose(expectation, mean * x, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_mean_of_the_gradient(getkey):
     keys = jax.random.split(getkey(), 20_000)
     backward = jax.vmap(jax.grad(lambda x, key: jaxdrop.shake_drop(key, x, 0.3)[0]), (None, 0))(jnp.ones(1), keys)
@@ -133,6 +137,7 @@ def test_infinities_large_numbers_and_low_precision_come_through(getkey):
     np.testing.assert_array_equal(pullback(x)[0], (x.astype(jnp.float32) * backward).astype(jnp.bfloat16))
 
 
+@pytest.mark.thorough
 def test_a_residual_block_learns_from_the_shaken_branch_and_the_shortcut(getkey):
     key, x, w = getkey(), jax.random.normal(getkey(), (5, 4)), jax.random.normal(getkey(), (4, 4))
 
@@ -147,6 +152,7 @@ def test_a_residual_block_learns_from_the_shaken_branch_and_the_shortcut(getkey)
 # Rates and arguments.
 
 
+@pytest.mark.thorough
 def test_a_rate_per_example_and_nan(getkey):
     rates = jnp.asarray([0.0, 1.0, jnp.nan])[:, None]
     forward, backward = factors(getkey(), rates, (3, 50), mode="row")
@@ -159,6 +165,7 @@ def test_a_rate_per_example_and_nan(getkey):
     assert np.isnan(jaxdrop.shake_drop_expectation(jnp.ones((3, 50)), rates)[2]).all()
 
 
+@pytest.mark.thorough
 def test_modules_pass_their_options_on(getkey):
     options = {"alpha_range": (2.0, 4.0), "beta_range": (5.0, 5.0), "level": "image", "mode": "row"}
     x = jnp.ones((400, 3))

@@ -26,6 +26,7 @@ def test_is_dropout_without_its_rescaling(bits, traced, getkey):
     np.testing.assert_allclose(y, rescaled, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_rate_per_channel_infinity_and_nan(getkey):
     rates, x = jnp.asarray([0.0, 0.5, 1.0]), jnp.ones((100_000, 3))
     y = jaxdrop.standard_dropout(getkey(), x, rates)
@@ -75,6 +76,7 @@ def squared_error(weights, key, x, y, rate):
     return jnp.sum((y - jaxdrop.standard_dropout(key, x, rate) @ weights) ** 2)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rate", [0.25, 0.5])
 def test_linear_regression_marginalises_to_ridge_regression(rate, regression, getkey):
     """Srivastava, section 9.1: E |y - (m x) w|^2 = |y - q x w|^2 + q (1 - q) |gamma w|^2, gamma^2 = diag(x'x)."""

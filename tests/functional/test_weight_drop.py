@@ -98,6 +98,7 @@ def test_legacy_keys_serve_as_well(params, getkey):
     jax.tree.map(np.testing.assert_array_equal, legacy, jaxdrop.weight_drop(key, params, 0.3))
 
 
+@pytest.mark.thorough
 def test_the_gradient_is_that_at_the_dropped_kernel_times_the_mask(getkey):
     key, kernel, x = getkey(), jax.random.normal(getkey(), (5, 4)), jax.random.normal(getkey(), (3, 5))
 

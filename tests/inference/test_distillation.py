@@ -168,6 +168,7 @@ def test_loss_of_each_example_is_its_own():
     np.testing.assert_allclose(values, of_samples.mean(0), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("smoothing", [1e-3, 1e-7])
 def test_loss_is_finite_with_probabilities_of_zero_and_concentrations_at_extremes(smoothing, dtype):
@@ -228,6 +229,7 @@ def test_gaussian_loss_is_least_at_the_teacher():
     np.testing.assert_allclose(hessian, 0.5 * np.eye(2), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_gaussian_loss_is_finite_at_extremes(dtype):
     log_variance = jnp.array([-1e4, -100.0, 0.0, 100.0, 1e4], dtype)

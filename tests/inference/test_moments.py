@@ -332,6 +332,7 @@ def test_shared_masks_and_other_inputs_of_one_shape(getkey):
         jaxdrop.moments(shared, covariance=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("covariance", [False, True])
 def test_a_loop_is_the_program_written_out(covariance):
     def step(hidden, key):

@@ -69,6 +69,7 @@ def test_class_statistics_are_those_of_the_samples(outputs, sample, getkey):
     assert p.votes.sum(-1).tolist() == [97] * 7
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("outputs", ["values", "logits"])
 @pytest.mark.parametrize("chunk_size", [1, 4, 23, 50])
 def test_results_do_not_depend_on_the_chunk(outputs, chunk_size, sample, getkey):
@@ -77,6 +78,7 @@ def test_results_do_not_depend_on_the_chunk(outputs, chunk_size, sample, getkey)
     assert_close(run(chunk_size=chunk_size), run(chunk_size=5))
 
 
+@pytest.mark.thorough
 def test_results_are_the_same_under_jit_and_with_a_progress_bar(sample, getkey, capsys):
     key = getkey()
     run = functools.partial(jaxdrop.monte_carlo, num_samples=23, outputs="logits", chunk_size=5, return_samples=True)
@@ -87,6 +89,7 @@ def test_results_are_the_same_under_jit_and_with_a_progress_bar(sample, getkey, 
     assert "23/23" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_results_do_not_depend_on_how_the_batch_is_sharded(variables, getkey):
     x, key = jax.random.normal(getkey(), (16, 5)), getkey()
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -98,6 +101,7 @@ def test_results_do_not_depend_on_how_the_batch_is_sharded(variables, getkey):
     assert len(q.mean.sharding.device_set) == 8
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "philox4x32", "legacy"])
 def test_keys_of_any_implementation(impl, sample):
     key = jax.random.PRNGKey(3) if impl == "legacy" else jax.random.key(3, impl=impl)
@@ -106,6 +110,7 @@ def test_keys_of_any_implementation(impl, sample):
     assert len(np.unique(p.samples, axis=0)) == 12
 
 
+@pytest.mark.thorough
 def test_unsafe_keys_are_promised_for_chunks_of_one_only(sample):
     """jax.random.fold_in, by which linen derives a layer's key, does not treat them one by one under vmap."""
     key = jax.random.key(3, impl="unsafe_rbg")
@@ -114,6 +119,7 @@ def test_unsafe_keys_are_promised_for_chunks_of_one_only(sample):
     np.testing.assert_allclose(p.samples[5], sample(jax.random.fold_in(key, 5)), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_other_inputs_of_the_same_shape_do_not_compile_again(x, variables, getkey):
     def run(model, x):
         jaxdrop.monte_carlo(jaxdrop.linen.sampler(model, variables, x), getkey(), 11, outputs="logits")
@@ -125,6 +131,7 @@ def test_other_inputs_of_the_same_shape_do_not_compile_again(x, variables, getke
     assert _run._cache_size() == before
 
 
+@pytest.mark.thorough
 def test_any_pytree_and_dtype_of_outputs(getkey):
     def sample(key):
         y = jaxdrop.dropout(key, jnp.ones(4), 0.5)
@@ -163,6 +170,7 @@ def test_certain_classes_have_no_entropy(getkey):
         np.testing.assert_array_equal(value, 0)
 
 
+@pytest.mark.thorough
 def test_information_is_not_negative_where_rounding_is_all_there_is(getkey):
     means = jax.random.normal(getkey(), (500, 5))
 
@@ -174,6 +182,7 @@ def test_information_is_not_negative_where_rounding_is_all_there_is(getkey):
     assert (p.variance >= 0).all()
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_number_of_samples(sample, getkey):
     def temporary(num_samples):
         lowered = jax.jit(lambda s, key: jaxdrop.monte_carlo(s, key, num_samples)).lower(sample, getkey())
@@ -182,6 +191,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(sample, getkey):
     assert temporary(320_000) == temporary(320)
 
 
+@pytest.mark.thorough
 def test_default_chunk_is_larger_for_smaller_models(x):
     def chunk(width, rows):
         inputs = jnp.ones((rows, 5))

@@ -47,6 +47,7 @@ def drawn(rate, key, num_samples, **arguments):
     return np.moveaxis(np.asarray(p.samples) == 1, 1, 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("rate", "num_samples", "num_blocks"), [(0.25, 40, 10), (0.3, 10, 1)])
 def test_balanced_masks_drop_every_unit_equally_often(rate, num_samples, num_blocks, getkey):
     for layer in drawn(rate, getkey(), num_samples, masks="balanced", num_blocks=num_blocks):
@@ -118,6 +119,7 @@ def test_means_of_a_network_vary_less(masks, getkey):
     assert np.all(np.asarray(related).var(0) < 5e-5 * np.asarray(plain).var(0))
 
 
+@pytest.mark.thorough
 def test_derived_keys_differ(getkey):
     key = _related_keys.balanced(getkey(), jnp.uint32(1), 4)
     keys = [*jax.random.split(key, 3), *(jax.random.fold_in(key, n) for n in range(3)), key]
@@ -142,6 +144,7 @@ def test_keys_of_any_implementation(masks, impl):
     assert len(np.unique(p.samples, axis=0)) == 12
 
 
+@pytest.mark.thorough
 def test_weights_of_drop_connect_are_dropped_in_opposite_ways(getkey):
     kernel = jnp.ones((6, 4))
     run = lambda key: jaxdrop.drop_connect_dense(key, jnp.ones((3, 6)), kernel, 0.5)  # noqa: E731

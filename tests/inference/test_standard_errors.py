@@ -72,6 +72,7 @@ def test_errors_are_those_of_the_jackknife(masks, num_samples, num_blocks, block
     assert p.num_samples == num_samples
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("masks", ["independent", "antithetic"])
 def test_errors_say_how_much_statistics_vary(masks, getkey):
     run = functools.partial(jaxdrop.monte_carlo, logits, num_samples=60, outputs="logits", masks=masks)
@@ -103,6 +104,7 @@ def test_one_block_has_no_errors(arguments, getkey):
     assert p.jackknifed_information is None
 
 
+@pytest.mark.thorough
 def test_statistics_do_not_depend_on_the_number_of_blocks(getkey):
     key = getkey()
     p, q = (jaxdrop.monte_carlo(logits, key, 41, num_blocks=b) for b in (1, 7))
@@ -147,6 +149,7 @@ def test_draws_beyond_the_most_have_no_votes(getkey):
     assert p.votes.sum(-1).tolist() == [10, 10]
 
 
+@pytest.mark.thorough
 def test_another_tolerance_does_not_compile_again(getkey):
     sample = jax.tree_util.Partial(logits)
     run = functools.partial(jaxdrop.monte_carlo, sample, getkey(), 300)

@@ -45,6 +45,7 @@ def network():
     return model, variables, x
 
 
+@pytest.mark.thorough
 def test_every_draw_is_one_of_the_masked_networks_and_each_as_often(network, getkey):
     model, variables, x = network
     params = variables["params"]

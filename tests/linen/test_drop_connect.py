@@ -92,6 +92,7 @@ def test_prediction_by_samples_needs_a_stream():
         layer.copy(inference="gaussian").apply(variables, jnp.ones((1, 3)))
 
 
+@pytest.mark.thorough
 def test_computes_in_the_given_dtype(getkey):
     layer = jaxdrop.linen.DropConnectDense(2, 0.5, dtype=jnp.bfloat16, param_dtype=jnp.float16)
     x = jnp.ones((1, 3))

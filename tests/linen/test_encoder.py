@@ -58,6 +58,7 @@ def test_without_noise_it_is_the_textbook_s(pre_norm, x, variables):
     np.testing.assert_allclose(run(x, variables, pre_norm=pre_norm), by_hand(x, variables, pre_norm), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_each_rate_drops_in_its_place(x, variables, getkey):
     """At rate 1 everything that passes a place is gone, and what remains is known exactly."""
     expected = {
@@ -80,6 +81,7 @@ def test_stochastic_depth_rises_with_depth(x, variables, getkey):
     assert_frequency(unchanged.sum(), len(many), 0.25)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("place", EncoderRates._fields)
 def test_each_rate_makes_noise_that_the_sampler_finds(place, x, variables, getkey):
     encoder = Encoder(2, 2, 16, EncoderRates(**{place: 0.5}))

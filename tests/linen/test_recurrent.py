@@ -105,6 +105,7 @@ def test_masks_are_drawn_at_the_rate_for_each_example_gate_and_call(wrapper, get
     np.testing.assert_allclose(kept, 1 / 0.7, rtol=2e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["lstm", "optimized lstm", "gru"])
 def test_recurrent_dropout_drops_the_candidate_alone(name, x, getkey):
     plain = CELLS[name](6)
@@ -115,6 +116,7 @@ def test_recurrent_dropout_drops_the_candidate_alone(name, x, getkey):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_recurrent_dropout_may_draw_at_each_step(x, getkey):
     # Candidates of one or minus one that are all added up: the memory counts the steps at which a unit survived.
     cell = nn.LSTMCell(6, activation_fn=jnp.ones_like, gate_fn=jnp.ones_like)
@@ -129,6 +131,7 @@ def test_recurrent_dropout_may_draw_at_each_step(x, getkey):
     assert_frequency(counts.sum(), 8 * counts.size, 0.5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CELLS)
 def test_zoneout_predicts_by_the_mean(name, x, getkey):
     plain = CELLS[name](6)
@@ -144,6 +147,7 @@ def test_zoneout_predicts_by_the_mean(name, x, getkey):
         np.testing.assert_allclose(y[:, 0], jaxdrop.zoneout_expectation(first, 0 * first, 0.1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_zoneout_draws_at_each_step_and_hands_on_what_it_mixed(x, getkey):
     # Cells that count the steps: a unit that stays misses one.
     class Count(nn.LSTMCell):
@@ -173,6 +177,7 @@ WRAPPED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", WRAPPED)
 def test_parameters_are_those_of_the_cell_and_prediction_is_its_own(name, x, getkey):
     plain = nn.RNN(nn.LSTMCell(6))

@@ -78,6 +78,7 @@ def test_layers_are_chosen_by_path_or_type(x, variables, getkey):
     assert len(set(seen)) == 3
 
 
+@pytest.mark.thorough
 def test_under_monte_carlo(x, variables, getkey):
     replaced = jaxdrop.linen.replace(Model(), gaussian)
     sample = jaxdrop.linen.sampler(replaced, variables, x, train=False)

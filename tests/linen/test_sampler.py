@@ -186,6 +186,7 @@ def test_with_shared_masks_a_draw_is_one_function(x, getkey):
     assert jaxdrop.monte_carlo(sample, getkey(), 10).mean["mean"].shape == (5, 3)
 
 
+@pytest.mark.thorough
 def test_with_shared_masks_an_example_may_be_a_number(getkey):
     class Curve(nn.Module):
         @nn.compact

@@ -143,6 +143,7 @@ def test_under_jit_grad_and_vmap_over_keys(x, variables, getkey):
     np.testing.assert_allclose(gradients[1], alone, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("remat", ["none", "inside", "outside"])
 def test_under_scan_over_layers_and_remat(remat, x, getkey):
     wrapper = nn.remat(WeightDrop) if remat == "outside" else WeightDrop
@@ -191,6 +192,7 @@ def test_a_wrapped_cell_draws_a_mask_at_each_step_of_a_scan_of_ones_own(x, getke
         nn.RNN(WeightDrop(nn.LSTMCell(3), 0.5)).init(getkey(), x[None])
 
 
+@pytest.mark.thorough
 def test_several_rates_by_wrapping_twice_and_children_of_any_name(x, getkey):
     class Module(nn.Module):
         def setup(self):
@@ -225,6 +227,7 @@ def test_another_method_and_arguments_of_the_module(x, getkey):
     assert not np.allclose(y, plain)
 
 
+@pytest.mark.thorough
 def test_the_sampler_switches_it_on_and_leaves_variables_as_they_are(x, variables, getkey):
     before = jax.tree.map(np.array, variables)
     sample = jaxdrop.linen.sampler(Net(wrap=True), variables, x)

@@ -29,6 +29,7 @@ def each_class(probabilities, labels):
     return [(probabilities[:, c].astype(np.float64), (labels == c).astype(np.float64)) for c in range(4)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("num_bins", [1, 7, 1000])
 def test_equal_width_bins_equal_selections(predictions, num_bins):
     edges = np.linspace(0, 1, num_bins + 1)
@@ -45,6 +46,7 @@ def test_equal_width_bins_equal_selections(predictions, num_bins):
         np.testing.assert_allclose([field[c] for field in bins], expected(*pair), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("num_bins", [1, 7, 301, 400])
 def test_equal_mass_bins_split_the_sorted_examples(predictions, num_bins):
     def expected(forecasts, outcomes):

@@ -38,6 +38,7 @@ def test_edges():
     assert brier_score(jnp.array([[1.0, 0.0]]), jnp.array([1])) == 2
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("binned", [equal_width_bins, equal_mass_bins])
 @pytest.mark.parametrize("num_bins", [1, 5, 300])
 def test_parts_sum_up(predictions, binned, num_bins):
@@ -67,6 +68,7 @@ def test_parts_equal_a_loop(predictions):
     np.testing.assert_allclose(parts, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.thorough
 def test_forecasts_that_are_equal_in_a_bin_have_no_part_within():
     # A calibrated forecast of two values: 1/4 comes true in 1 of 4, and 3/4 in 3 of 4.
     first = np.repeat([0.25, 0.75], 4).astype(np.float32)

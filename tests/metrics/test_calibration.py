@@ -77,6 +77,7 @@ def test_norms_weigh_the_bins_by_their_examples():
     np.testing.assert_allclose(maximum_calibration_error(BINS), 0.8, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_class_wise_bins_give_the_error_of_each_class():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(3), size=90).astype(np.float32)

@@ -81,6 +81,7 @@ def test_an_impossible_class_costs_infinity():
     assert negative_log_likelihood(jnp.array([[1.0, 0.0]]), jnp.array([1])) == jnp.inf
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int16])
 def test_labels_may_be_any_integers(predictions, dtype):
     probabilities, labels = jnp.asarray(predictions[0]), jnp.asarray(predictions[1])

@@ -73,7 +73,7 @@ def test_sets_at_the_edges():
 
 def test_refuses_other_arguments():
     for level in (0.0, 1.0):
-        with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        with pytest.raises(ValueError, match="level must be above 0 and below 1"):
             conformal_quantile(jnp.zeros(3), level)
     with pytest.raises(TypeError, match="level must be a Python number"):
         conformal_quantile(jnp.zeros(3), jnp.array(0.5))  # pyright: ignore[reportArgumentType]

@@ -29,7 +29,7 @@ def test_coverage_and_width_count():
 
 def test_refuses_other_arguments():
     for level in (0.0, 1.0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        with pytest.raises(ValueError, match="level must be above 0 and below 1"):
             central_interval(jnp.zeros(3), level)
     with pytest.raises(ValueError, match="samples must have 1 or more axes"):
         central_interval(jnp.zeros((0, 3)))

@@ -58,6 +58,7 @@ def test_perfect_and_perfectly_wrong():
     assert float(false_positive_rate(uncertainty, ~positive)) == 1
 
 
+@pytest.mark.thorough
 def test_one_kind_of_examples_has_no_value():
     for number in (1, 3):
         none, every = jnp.zeros(number, bool), jnp.ones(number, bool)

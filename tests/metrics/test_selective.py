@@ -90,6 +90,7 @@ def test_coverage_at_a_risk_is_the_largest_with_no_more():
         np.testing.assert_allclose(jax.jit(coverage_at_risk)(curve, allowed), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_risk_that_is_just_reached_is_allowed():
     curve = risk_coverage(jnp.arange(20.0), jnp.arange(20) == 19)
     assert coverage_at_risk(curve, 0.05) == 1

@@ -57,6 +57,7 @@ def assert_close(found, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), found, expected)
 
 
+@pytest.mark.thorough
 def test_batches_add_up(data):
     probabilities, labels, samples, targets = data
     one, rest = (
@@ -66,6 +67,7 @@ def test_batches_add_up(data):
     assert_close(finish(jax.tree.map(jnp.add, one, rest)), finish(measure(*data)))
 
 
+@pytest.mark.thorough
 def test_devices_add_up(data):
     probabilities, labels, samples, targets = data
     batches = probabilities.reshape(4, 6, 3), labels.reshape(4, 6), samples.reshape(5, 4, 6), targets.reshape(4, 6)

@@ -39,6 +39,7 @@ def test_equals_an_optimizer(data):
     np.testing.assert_allclose(fit_temperature(logits, labels), best, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_gradient_there_is_zero(data):
     logits, labels = data
     slope = jax.grad(lambda t: negative_log_likelihood(jax.nn.softmax(logits / t), labels))
@@ -69,3 +70,8 @@ def test_ends():
     impossible = jnp.log(jnp.array([[1.0, 0.0]]))
     np.testing.assert_allclose(fit_temperature(impossible, jnp.array([1])), high, rtol=1e-4)
     assert jnp.isfinite(fit_temperature(jnp.ones((2, 1)), jnp.array([0, 0])))  # one class: any is right
+
+
+def test_refuses_what_are_no_logits_of_classes():
+    with pytest.raises(ValueError, match=r"logits must be \(batch, classes\) and labels \(batch,\), got shapes \(3,\)"):
+        fit_temperature(jnp.zeros(3), jnp.zeros(3, int))

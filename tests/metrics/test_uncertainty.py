@@ -60,6 +60,7 @@ def test_the_others_equal_numpy(samples):
     np.testing.assert_allclose(metrics.margin(mean), ordered[:, -1] - ordered[:, -2], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.thorough
 def test_equal_what_monte_carlo_gathers(getkey):
     logits = 3 * jax.random.normal(getkey(), (6, 4))
     sample = lambda key: jaxdrop.dropout(key, logits, 0.5)  # noqa: E731
@@ -75,12 +76,14 @@ def test_equal_what_monte_carlo_gathers(getkey):
     np.testing.assert_allclose(metrics.entropy(p.mean), p.predictive_entropy, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_one_sample_has_no_spread():
     samples = jnp.array([[[0.3, 0.7], [1.0, 0.0]]])
     for metric in (metrics.mutual_information, metrics.variation_ratio, metrics.mean_standard_deviation):
         np.testing.assert_array_equal(metric(samples), [0.0, 0.0])
 
 
+@pytest.mark.thorough
 def test_one_class_is_certain():
     samples = jnp.ones((3, 2, 1))
     for metric in (*OF_SAMPLES, lambda s: metrics.entropy(s[0]), lambda s: metrics.least_confidence(s[0])):

@@ -45,6 +45,7 @@ def test_without_noise_it_is_the_textbook_s(pre_norm, x):
     np.testing.assert_allclose(model(x), by_hand(model, x), atol=1e-5)
 
 
+@pytest.mark.thorough
 def test_each_rate_drops_in_its_place(x):
     """At rate 1 everything that passes a place is gone, and what remains is known exactly."""
     model = make()

@@ -13,6 +13,7 @@ from jaxdrop.nnx import ConcreteDropout, LogNormalNoise, VariationalDense, Varia
 from jaxdrop.variational import LogNormalFactors
 
 
+@pytest.mark.thorough
 def test_concrete_dropout_before_a_grouped_convolution(getkey):
     conv = nnx.Conv(6, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))
     layer = ConcreteDropout(conv, length_scale=0.5, rate=0.3, temperature=2 / 3, broadcast_dims=(1, 2))
@@ -27,6 +28,7 @@ def test_concrete_dropout_before_a_grouped_convolution(getkey):
     np.testing.assert_array_equal(layer(x), conv(x))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shared", ["layer", "neuron"])
 def test_variational_gaussian_dropout_counts_every_weight(shared, getkey):
     linear = nnx.Linear(4, 3, rngs=nnx.Rngs(0))

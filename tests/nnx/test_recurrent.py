@@ -48,6 +48,7 @@ def gru(cell, x, *, state=lambda gate, h: h, candidate=lambda n: n):
     return jnp.stack(outputs, 1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "tied"), [("lstm", True), ("lstm", False), ("gru", True)])
 def test_variational_dropout_is_the_formula_with_the_masks_in_the_carry(name, tied, x):
     cell, rates = make(name), {"input_rate": 0.3 if name == "lstm" else 0.0}

@@ -87,6 +87,7 @@ def test_counts_exactly_what_is_left(getkey):
     np.testing.assert_allclose(small.apply(variables, x), model.apply({"params": params}, x), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_network_of_which_nothing_is_left_is_constant(getkey):
     model, x = nn.Sequential([nn.Dense(3), nn.sigmoid, nn.Dense(3), nn.relu, nn.Dense(2)]), jnp.ones((5, 4))
     params = jax.tree.map(jnp.zeros_like, model.init(getkey(), x)["params"])

@@ -94,6 +94,7 @@ def test_decreases_to_zero(kl):
     np.testing.assert_allclose(slopes[:-1], np.gradient(values, log_alpha)[:-1], atol=0.03)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kl", ALL)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_is_finite_and_as_wide_as_float32(kl, dtype):

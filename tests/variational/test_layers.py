@@ -104,6 +104,7 @@ def test_dtype_bias_and_cold_start(dtype, getkey):
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
+@pytest.mark.thorough
 def test_gradients_are_those_of_the_formula_and_the_noise_is_drawn_again(getkey):
     x, weights, key = jax.random.normal(getkey(), (3, 6)), some_weights(getkey(), (6, 4)), getkey()
     noise = (noisy_dense(jax.random.clone(key), x, weights) - x @ weights.mean) / jnp.sqrt(

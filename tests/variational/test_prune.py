@@ -84,6 +84,7 @@ def test_prunes_embeddings_and_shared_rates(getkey):
     assert (embed.name, embed.kept, embed.total) == ("embed", int((params["embed"]["embedding"] != 0).sum()), 24)
 
 
+@pytest.mark.thorough
 def test_the_table_lists_layers_and_compression():
     noisy = {"kernel": jnp.ones((10, 10)), "log_sigma2": jnp.full((10, 10), 9.0).at[0].set(-9)}
     _, report = prune({"first": noisy, "second": {"kernel": jnp.ones((2, 2)), "log_sigma2": jnp.full((2, 2), 9.0)}})

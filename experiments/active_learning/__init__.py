@@ -1,0 +1,1 @@
+"""Active learning on MNIST: which images to have labelled, by MC dropout."""

@@ -1,0 +1,1 @@
+"""Bayesian optimisation by networks with dropout."""
