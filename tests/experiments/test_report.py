@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from experiments import report, report_active_learning, report_learned_noise, report_shift
+from experiments import report
+from experiments.active_learning.report import _halves
+from experiments.shift import report as shift
 
 TRAINED = {"validation perplexity": 8.5, "standard error": 0.0321, "test perplexity": 8.7, "training perplexity": 4.4}
 BOTH = {
@@ -217,8 +219,7 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
     text = report.write(folder).read_text()
     for line in (*lines, "seed 7, 2 min on abacus, jax 1.2.3"):
         assert line in text
-    pictures = ("language_model", "concrete", "referral", "shift", "active_learning", "bayesian_optimisation")
-    assert (folder / experiment / "one.png").exists() == (experiment in pictures)
+    assert (folder / experiment / "one.png").exists() == (experiment in report.PICTURES)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def test_shows_the_numbers_of_a_run(experiment, tmp_path):
 def test_says_whether_bald_takes_fewer_than_half_of_the_labels(needed, at_random, verdict):
     name = "labels to 95 %"
     others = {"labels": [20, 600], **({} if at_random is None else {name: at_random})}
-    text = report_active_learning._halves({"BALD": {name: needed}, "random": others})
+    text = _halves({"BALD": {name: needed}, "random": others})
     assert text == f"BALD reaches 95 % {verdict}"
 
 
@@ -249,7 +250,7 @@ def test_says_whether_bald_takes_fewer_than_half_of_the_labels(needed, at_random
 def test_the_papers_numbers_stand_beside_the_same_experiment_only(experiment, changes, tmp_path):
     metrics, config, *_ = RUNS[experiment]
     run = {"config": {**config, **changes}, "metrics": metrics, "seed": 7, "versions": {"jax": "1"}}
-    text = getattr(report_learned_noise, experiment)(
+    text = report.SECTIONS[experiment](
         tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, ""
     )
     assert "paper" not in text
@@ -262,10 +263,10 @@ def test_published_repairs_stand_beside_the_same_network_on_the_original_picture
     config = {"dataset": dataset, "variants": "all", "depth": 28, "width": 10, "stride": 1, "max_examples": 0}
     config |= {"epochs": 200, "num_seeds": 3, "num_samples": 30, "rate": 0.1, "num_repeats": 4}
     run = {"config": config, "metrics": REPAIRS, "seed": 7, "versions": {"jax": "1"}}
-    text = report_shift.shift(tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, "")
+    text = shift.section(tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, "")
     assert "## Repairs of MC dropout on CIFAR-10: Wide ResNet 28-10, all training examples, 200 epochs" in text
     row = "| no dropout | 71.23 ± 7.12 | 0.900 ± 0.090 | 0.0500 ± 0.0050 |  |  |  |"
     assert (f"{row} 96.0 | 0.159 | 0.0231 |" in text) == (dataset == "cifar10")
     assert row in text
     assert ("no number compares with published ones" in text) == (dataset == "cifar10_jpeg")
-    assert report_shift.picture(run).axes[0].get_title(loc="left") == "accuracy %"
+    assert shift.picture(run).axes[0].get_title(loc="left") == "accuracy %"

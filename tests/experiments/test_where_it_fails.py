@@ -10,9 +10,9 @@ from scipy import stats
 
 from experiments import report
 from experiments.common import data
-from experiments.report_where_it_fails import DIFFERENCE, away, verdict
 from experiments.where_it_fails import equal_cost, line
 from experiments.where_it_fails.line import GRID, NOISE, Beliefs, Table, truth
+from experiments.where_it_fails.report import DIFFERENCE, away, verdict
 from experiments.where_it_fails.train import Config, _cost_settings, run
 
 pytestmark = pytest.mark.thorough

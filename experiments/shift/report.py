@@ -24,7 +24,7 @@ def picture(run: dict[str, Any]) -> Figure:
     return repairs(run["metrics"]) if "variants" in run["config"] else rotation(run["metrics"])
 
 
-def shift(path: Path, run: dict[str, Any], link: str) -> str:
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """The section of either experiment."""
     return _cifar10(path, run, link) if "variants" in run["config"] else _mnist(path, run, link)
 

@@ -3,13 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from experiments.common.reporting import provenance, reason, table, with_error
+from experiments.referral.picture import curves
 
 NAMES = {"breast_cancer": "breast cancer", "fashion_mnist": "Fashion-MNIST"}
 SHARES = (0, 10, 20, 30, 40, 50)
 
 
-def referral(path: Path, run: dict[str, Any], link: str) -> str:
+def picture(run: dict[str, Any]) -> Figure:
+    """Accuracy against the fraction that is referred."""
+    return curves(run["metrics"])
+
+
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Accuracy by the share referred, and what is missed."""
     metrics, config = run["metrics"], run["config"]
     columns = {name: column for name, column in metrics.items() if isinstance(column, dict)}

@@ -20,7 +20,7 @@ NAMES = {
 }
 
 
-def uci(path: Path, run: dict[str, Any], link: str) -> str:
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Error and likelihood of each method on one set, beside the published ones of MC dropout."""
     metrics, config = run["metrics"], run["config"]
     methods = {name: values for name, values in metrics.items() if isinstance(values, dict) and name != "difference"}

@@ -10,7 +10,7 @@ DIFFERENCE = "ensemble less MC dropout"
 LOWER_IS_BETTER = ("NLL", "ECE")
 
 
-def where_it_fails(path: Path, run: dict[str, Any], link: str) -> str:
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Growth of deviations away from the data, and scores at equal cost."""
     metrics, config = run["metrics"], run["config"]
     on_line = {name: values for name, values in metrics.items() if "deviation, inside" in values}

@@ -3,12 +3,20 @@
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from experiments.bayesian_optimisation.picture import regrets
 from experiments.common.reporting import provenance, reason, table
 
 NAMES = {"branin": "Branin function, 2 variables", "hartmann6": "Hartmann function, 6 variables"}
 
 
-def bayesian_optimisation(path: Path, run: dict[str, Any], link: str) -> str:
+def picture(run: dict[str, Any]) -> Figure:
+    """Regret against the number of evaluations."""
+    return regrets(run["metrics"], run["config"]["num_initial"])
+
+
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Simple regret of each method, and the curves."""
     metrics, config = run["metrics"], run["config"]
     total = config["num_evaluations"]

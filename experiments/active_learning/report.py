@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from experiments.active_learning.picture import learning_curves
 from experiments.common.reporting import provenance, reason, table
 
 # Labels to 90 and to 95 %. The first are computed from the runs that the authors of BatchBALD keep in their repository:
@@ -22,7 +25,12 @@ PUBLISHED = (
 )
 
 
-def active_learning(path: Path, run: dict[str, Any], link: str) -> str:
+def picture(run: dict[str, Any]) -> Figure:
+    """Accuracy against the number of labels."""
+    return learning_curves(run["metrics"])
+
+
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Labels that each function takes, beside the published ones, and the curves."""
     metrics, config = run["metrics"], run["config"]
     rows = [

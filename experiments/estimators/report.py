@@ -8,7 +8,7 @@ from experiments.common.reporting import provenance, reason, table
 HEADS = ("masks, samples", "probabilities", "gain", "mutual information", "bias", "jackknifed", "bias")
 
 
-def estimators(path: Path, run: dict[str, Any], link: str) -> str:
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Errors by the number of samples, and moments against samples."""
     metrics, config = run["metrics"], run["config"]
     sampled = {name: values for name, values in metrics.items() if name.endswith(" samples")}

@@ -9,7 +9,7 @@ KNOWN = ("mIoU", "accuracy", "ECE", "NLL")
 NOISES = {"spatial": "spatial dropout", "drop_block": "DropBlock"}
 
 
-def perception(path: Path, run: dict[str, Any], link: str) -> str:
+def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Scores of known pixels, how well uncertainties find unseen objects, and the time of a scene."""
     metrics, config = run["metrics"], run["config"]
     known = [
