@@ -91,6 +91,7 @@ def test_is_idempotent(shape, dtype):
     np.testing.assert_array_equal(twice, once)
 
 
+@pytest.mark.thorough
 @each_dtype
 def test_zero_kernels_stay_zero(dtype):
     zeros = jnp.zeros((4, 3), dtype)

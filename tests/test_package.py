@@ -15,6 +15,7 @@ def test_importing_jaxdrop_does_not_import_flax():
     assert run(f"import sys, jaxdrop; print([m for m in sys.modules if m.split('.')[0] in {heavy}])") == "[]"
 
 
+@pytest.mark.thorough
 def test_modules_are_there_without_an_import():
     names = "jaxdrop.linen.Dropout, jaxdrop.nnx.Dropout, jaxdrop.metrics.accuracy"
     assert run(f"import jaxdrop; print(*(f.__name__ for f in ({names})))") == "Dropout Dropout accuracy"

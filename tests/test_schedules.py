@@ -144,6 +144,7 @@ def test_drives_linen_without_recompilation(getkey):
     check_dropped(dropped)
 
 
+@pytest.mark.thorough
 def test_drives_nnx_without_recompilation():
     class Model(nnx.Module):
         def __init__(self, rngs):

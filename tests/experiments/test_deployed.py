@@ -12,6 +12,7 @@ from experiments.common import deployed
 from experiments.common.data import Examples
 
 
+@pytest.mark.thorough
 def test_measures_in_the_stated_units(monkeypatch):
     """Logits are the images, of which one of four has the wrong label; the first run takes far longer than the rest."""
     width = 100

@@ -25,6 +25,7 @@ def test_concrete_reports_rates_and_uncertainties_for_each_size(tmp_path):
     assert (tmp_path / "rates_and_uncertainty.png").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_the_likelihood_is_that_of_the_stated_normal_distribution(getkey):
     x, y = concrete.examples(getkey(), 100_000)
     assert_moments(y - 2 * x, 8.0, 1.0)
@@ -33,6 +34,7 @@ def test_the_likelihood_is_that_of_the_stated_normal_distribution(getkey):
     np.testing.assert_allclose(concrete.log_likelihood(outputs, jnp.array([[2.0]])), expected, rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["local", "separate", "single"])
 def test_estimators_have_the_moments_of_the_same_weights(name, getkey):
     weights = variational.multiplicative_weights(jax.random.normal(getkey(), (5, 3)), -1.0)

@@ -194,6 +194,7 @@ def finished(tmp_path_factory):
     patch.undo()
 
 
+@pytest.mark.slow
 def test_measures_each_way_to_predict(finished):
     workdir, metrics = finished
     assert list(metrics) == ["deterministic", "MC dropout", "moments"]
@@ -208,6 +209,7 @@ def test_measures_each_way_to_predict(finished):
     assert {path.name for path in workdir.iterdir() if path.is_dir()} == {"network 0", "network 1"}
 
 
+@pytest.mark.slow
 def test_a_network_that_is_trained_is_taken_from_its_checkpoint(finished):
     workdir, metrics = finished
     train_scenes, validation, test, _ = train._scenes(TINY)
@@ -219,6 +221,7 @@ def test_a_network_that_is_trained_is_taken_from_its_checkpoint(finished):
         assert abs(value - mean) == pytest.approx(error, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_report_has_the_numbers_and_the_picture(finished, tmp_path):
     _, metrics = finished
     path = tmp_path / "one.json"

@@ -113,6 +113,7 @@ def test_layers_have_the_same_names_with_and_without_dropout(network):
     assert first == second
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("network", "hidden"), [("20-10", 2), (LENET5, 3)])
 def test_whatever_a_hidden_layer_gives_is_dropped(network, hidden):
     rate, x = 1.0, jnp.ones((1, 28, 28, 1))

@@ -61,6 +61,7 @@ def logged(path):
     return scalars, purged
 
 
+@pytest.mark.thorough
 def test_minimises_the_loss_and_logs_each_epoch(tmp_path):
     params, _ = train(tmp_path, epochs=20)
     np.testing.assert_allclose(params, EXAMPLES.mean(0), atol=0.2)
@@ -105,6 +106,7 @@ def test_resuming_purges_what_was_logged_after_the_checkpoint(tmp_path):
     assert sorted({step for step, _, _ in scalars}) == [3, 4, 5, 6]
 
 
+@pytest.mark.thorough
 def test_resuming_purges_what_was_logged_before_the_first_checkpoint(tmp_path):
     with pytest.raises(InterruptedRunError):
         train(tmp_path, stop_at=3, save_every=4)
@@ -126,6 +128,7 @@ def test_equal_seeds_give_equal_parameters_and_other_seeds_others(tmp_path):
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.thorough
 def test_each_epoch_takes_every_example_once_in_another_order(tmp_path):
     batches = []
 
@@ -228,6 +231,7 @@ def test_takes_the_examples_in_order_if_asked(tmp_path):
     np.testing.assert_array_equal(np.concatenate(seen), [*range(8), *range(8)])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stop_at", [None, 4])
 def test_returns_each_network_as_it_was_when_its_metric_was_lowest(tmp_path, stop_at):
     """Networks that count epochs, of which the first is best after the second and the second after the third."""

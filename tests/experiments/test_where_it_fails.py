@@ -129,6 +129,7 @@ def finished(tmp_path_factory):
     return workdir, run(TINY, workdir)
 
 
+@pytest.mark.slow
 def test_dropout_costs_as_much_as_the_ensemble(finished):
     workdir, _ = finished
     for seed in range(2):
@@ -139,6 +140,7 @@ def test_dropout_costs_as_much_as_the_ensemble(finished):
         assert epochs == {"ensemble": TINY.epochs, "dropout": TINY.members * TINY.epochs}
 
 
+@pytest.mark.slow
 def test_reports_every_method_and_the_differences(finished):
     workdir, metrics = finished
     for picture in ("line.png", "equal_cost.png"):
@@ -152,6 +154,7 @@ def test_reports_every_method_and_the_differences(finished):
     assert metrics["MC dropout"]["NLL"] != metrics["MC dropout, 100 passes"]["NLL"]
 
 
+@pytest.mark.slow
 def test_networks_that_are_trained_are_taken_from_their_checkpoints(finished):
     workdir, metrics = finished
     key = jax.random.fold_in(jax.random.split(jax.random.key(TINY.seed))[1], 1)
@@ -162,6 +165,7 @@ def test_networks_that_are_trained_are_taken_from_their_checkpoints(finished):
             assert abs(value - mean) == pytest.approx(error, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_report_has_the_numbers_and_the_pictures(finished, tmp_path):
     _, metrics = finished
     path = tmp_path / "one.json"

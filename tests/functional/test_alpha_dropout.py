@@ -50,6 +50,7 @@ def test_keeps_another_mean_and_variance(rate, getkey):
     assert_moments(jaxdrop.alpha_dropout(getkey(), x, rate, mean=0.5, variance=2.0), 0.5, 2.0)
 
 
+@pytest.mark.thorough
 def test_a_deep_selu_network_keeps_its_activations_normalised(getkey):
     """With dropout instead, the variance of layer after layer grows."""
 
@@ -64,6 +65,7 @@ def test_a_deep_selu_network_keeps_its_activations_normalised(getkey):
     assert abs(variance_after_10_layers(jaxdrop.dropout) - 1) > 0.2
 
 
+@pytest.mark.thorough
 def test_towards_rate_1_everything_tends_to_the_mean(getkey):
     x = jax.random.normal(getkey(), (1000,))
     for rate in (0.99999, 0.9999999):

@@ -73,6 +73,7 @@ def test_is_the_explicit_einsum_with_the_same_mask(case, groups, getkey):
             np.testing.assert_allclose(y, z, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("groups", [4, 2])
 def test_without_dropout_it_is_that_of_jax(case, groups, getkey):
@@ -106,6 +107,7 @@ def test_in_bfloat16_it_is_the_einsum_to_that_rounding(case, groups, getkey):
         np.testing.assert_allclose(y.astype("float32"), z, rtol=0.05, atol=0.05)
 
 
+@pytest.mark.thorough
 def test_weights_of_bfloat16_are_rounded_once(getkey):
     q, k = (jax.random.normal(getkey(), (2, 8, 4, 8)).astype("bfloat16") for _ in range(2))
     v = jnp.broadcast_to(jnp.eye(8, dtype="bfloat16")[:, None], k.shape)  # so that the weights come out
@@ -114,6 +116,7 @@ def test_weights_of_bfloat16_are_rounded_once(getkey):
     np.testing.assert_allclose(y.astype("float32"), exact, rtol=2**-8)
 
 
+@pytest.mark.thorough
 def test_without_a_batch(getkey):
     key, (q, k, v) = getkey(), normals(getkey())
     one = jaxdrop.dot_product_attention(q[0], k[0], v[0], dropout_rate=0.5, dropout_key=clone(key))
@@ -138,6 +141,7 @@ def dropped(key, rate, noise=jaxdrop.dropout):
     return np.asarray(y == 0).swapaxes(1, 2)
 
 
+@pytest.mark.thorough
 def test_examples_heads_queries_and_keys_have_decisions_of_their_own(getkey):
     mask = dropped(getkey(), 0.3)
     assert_frequency(mask.sum(), mask.size, 0.3)
@@ -169,6 +173,7 @@ def test_masked_rows_and_rate_one_are_finite(traced, getkey):
         assert (y == 0).all() == (rate == 1)
 
 
+@pytest.mark.thorough
 def test_padded_queries_give_zero(getkey):
     operands = normals(getkey())
     y = jaxdrop.dot_product_attention(
@@ -179,6 +184,7 @@ def test_padded_queries_give_zero(getkey):
     assert (y[1] != 0).any((1, 2)).all()
 
 
+@pytest.mark.thorough
 def test_no_mask_is_held_for_the_backward_pass(getkey):
     q, k, v = normals(getkey())
 
@@ -236,6 +242,7 @@ def test_in_flax_s_nnx_module(broadcast, getkey):
     assert np.allclose(draw[0], draw[1], atol=1e-6) == broadcast
 
 
+@pytest.mark.thorough
 def test_flax_s_module_is_told_what_is_not_done(getkey):
     layer = nn.MultiHeadDotProductAttention(num_heads=2, attention_fn=jaxdrop.attention_fn())
     x = jnp.ones((1, 3, 4))

@@ -60,12 +60,14 @@ def test_without_normalisation_the_mean_is_the_input(span, weights, getkey):
     assert_mean(draws, weights[0])
 
 
+@pytest.mark.thorough
 def test_no_gradient_flows_into_the_normalisation(weights, getkey):
     key, x = getkey(), weights[0]
     y, pullback = jax.vjp(lambda x: jaxdrop.drop_attention(clone(key), x, 0.4), x)
     np.testing.assert_allclose(pullback(jnp.ones_like(y))[0], jnp.where(y > 0, y / x, 0), rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
 def test_rates_zero_and_one_are_finite(traced, weights, getkey):
     x = weights[:2]
@@ -77,6 +79,7 @@ def test_rates_zero_and_one_are_finite(traced, weights, getkey):
     assert np.isnan(jaxdrop.drop_attention(getkey(), x, jnp.asarray(jnp.nan))).all()
 
 
+@pytest.mark.thorough
 def test_in_attention_it_is_the_noise_on_the_weights(getkey):
     q, k, v = jax.random.normal(getkey(), (3, 2, 5, 4, 8))
     key = getkey()

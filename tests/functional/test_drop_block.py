@@ -61,6 +61,7 @@ def tpu_reference(net, noise, keep, size):
     return net / pattern.mean() * pattern
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7, 12])
 def test_equals_the_reference_of_the_authors_on_the_same_noise(size, getkey):
     """For a batch of one, where the reference's normalisation over the batch is ours over the example."""
@@ -74,6 +75,7 @@ def test_equals_the_reference_of_the_authors_on_the_same_noise(size, getkey):
     np.testing.assert_allclose(jaxdrop.drop_block(key, x, 0.3, size), expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("length", "rate", "fraction"), [(28, 0.1, 0.094), (14, 0.1, 0.093), (7, 0.1, 0.1), (28, 0.25, 0.215)]
 )
@@ -137,6 +139,7 @@ def test_blocks_as_large_as_the_map_drop_whole_channels(size, exact_rate, getkey
     assert_independent(dropped[:, 1:], dropped[:, :-1])
 
 
+@pytest.mark.thorough
 def test_channels_have_blocks_of_their_own_unless_shared(getkey):
     x = jnp.ones((500, 8, 8, 4))
     dropped = np.asarray(jaxdrop.drop_block(getkey(), x, 0.3, 3) == 0)
@@ -160,6 +163,7 @@ def test_rescales_by_what_survives_in_the_same_example(share_channels, getkey):
         assert len(np.unique(example[example > 0])) <= 1
 
 
+@pytest.mark.thorough
 def test_an_example_without_survivors_is_zero_with_finite_gradients(getkey):
     key = getkey()
     value, gradient = jax.value_and_grad(lambda x: jaxdrop.drop_block(key, x, 0.5, 9).sum())(jnp.ones((40, 4, 4, 1)))
@@ -168,6 +172,7 @@ def test_an_example_without_survivors_is_zero_with_finite_gradients(getkey):
     assert set(alive) == {0.0, 1.0}
 
 
+@pytest.mark.thorough
 def test_any_number_of_batch_axes(getkey):
     key, x = getkey(), jnp.ones((6, 7, 8, 2))
     np.testing.assert_array_equal(
@@ -196,6 +201,7 @@ def test_traced_rates_at_and_beyond_the_ends_and_nan(exact_rate, getkey):
         np.testing.assert_array_equal(f(getkey(), x, rate), expected)
 
 
+@pytest.mark.thorough
 def test_needs_one_byte_for_each_entry_of_a_padded_map(getkey):
     """Forwards and backwards; a window of 7 x 7 for each entry would be 49 of them."""
     x = jnp.ones((8, 28, 28, 64))

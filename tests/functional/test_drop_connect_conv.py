@@ -106,6 +106,7 @@ def test_rate_zero_is_a_convolution(mode, padding, getkey):
         np.testing.assert_array_equal(dropped, jnp.zeros_like(expected))
 
 
+@pytest.mark.thorough
 def test_memory_is_well_below_that_of_the_masks(getkey):
     batch, side, channels = 32, 7, 256
     operands = normals(getkey(), (batch, side, side, channels), (3, 3, channels, channels))

@@ -49,6 +49,7 @@ def test_every_set_of_survivors_has_its_exact_chance(rate, getkey):
     assert_independent(y[1:, 0] > 20, y[:-1, 0] > 20)
 
 
+@pytest.mark.thorough
 def test_the_batch_is_sampled_as_one_by_default(getkey):
     keys = jax.random.split(getkey(), 20_000)
     y = np.asarray(jax.vmap(lambda key: jaxdrop.fractal_drop_path(key, branches(3), 0.5))(keys))
@@ -56,6 +57,7 @@ def test_the_batch_is_sampled_as_one_by_default(getkey):
     assert_subsets(y[:, 0, 0], np.full(3, 0.5))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rate", [0.15, 0.7])
 def test_the_mean_is_the_mean_of_all_branches(rate, getkey):
     x = jax.random.normal(getkey(), (3, 1, 4))
@@ -96,6 +98,7 @@ def test_the_gradient_goes_to_the_survivors_in_equal_parts_and_not_into_the_rate
     assert held < 10, f"{held} numbers are held for the backward pass"
 
 
+@pytest.mark.thorough
 def test_a_dropped_nan_leaves_no_trace(getkey):
     x = [jnp.ones((100, 1)), jnp.full((100, 1), jnp.nan)]
     y = np.asarray(jaxdrop.fractal_drop_path(getkey(), x, 0.5, mode="row"))
@@ -103,6 +106,7 @@ def test_a_dropped_nan_leaves_no_trace(getkey):
     np.testing.assert_array_equal((y == 1) | np.isnan(y), True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
 def test_keeps_the_dtype(dtype, getkey):
     with jax.enable_x64(dtype == "float64"):
@@ -269,6 +273,7 @@ def test_a_static_column_is_compiled_without_the_others(getkey):
 # Modules.
 
 
+@pytest.mark.thorough
 def test_linen_joins_as_the_function_does(getkey):
     class Net(nn.Module):
         deterministic: bool | None = None

@@ -66,6 +66,7 @@ def test_keeps_the_whole_part_of_its_share_and_at_least_one(rate, patches, kept,
     assert jaxdrop.patch_dropout(getkey(), numbered(2, 1 + patches, 3), rate).shape == (2, 1 + kept, 3)
 
 
+@pytest.mark.thorough
 def test_a_decimal_rate_means_what_it_says(getkey):
     """(1 - 0.9) * 100 is 9.999999999999998 in floating point."""
     for percent in range(5, 100, 5):
@@ -76,6 +77,7 @@ def test_a_decimal_rate_means_what_it_says(getkey):
 # What becomes of the tokens.
 
 
+@pytest.mark.thorough
 def test_gathers_the_tokens_at_the_drawn_places(getkey):
     key, x = getkey(), jax.random.normal(getkey(), (3, 2, 12, 4))
     y = jaxdrop.patch_dropout(key, x, 0.4, num_prefix_tokens=2)
@@ -122,6 +124,7 @@ def test_the_layers_that_follow_see_the_short_sequence(getkey):
 # The promises of the design.
 
 
+@pytest.mark.thorough
 def test_same_noise_eager_jit_and_in_any_vmap_chunk(getkey):
     keys, x = jax.random.split(getkey(), 4), numbered(3, 30, 2)
     f = functools.partial(jaxdrop.patch_dropout, rate=0.5)
@@ -145,6 +148,7 @@ def test_same_noise_on_any_sharding_of_the_batch(getkey):
         assert "all-gather" not in f.lower(key, sharded).compile().as_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "complex64"])
 def test_dtype_is_kept(dtype, getkey):
     with jax.enable_x64(dtype == "float64"):
@@ -160,6 +164,7 @@ def test_the_backward_pass_holds_nothing_of_the_batch(getkey):
     assert sum(leaf.size for leaf in jax.tree.leaves(pullback)) < 10
 
 
+@pytest.mark.thorough
 def test_uses_its_key_once(getkey):
     with jax.debug_key_reuse(True):
         for f in (
@@ -231,6 +236,7 @@ def test_linen_module(getkey):
     assert np.all(jaxdrop.monte_carlo(sample, getkey(), 20).variance > 0)
 
 
+@pytest.mark.thorough
 def test_nnx_module(getkey):
     key, x = getkey(), numbered(2, 30, 3)
     layer = jaxdrop.nnx.PatchDropout(0.5, num_prefix_tokens=4, rngs=nnx.Rngs(0))

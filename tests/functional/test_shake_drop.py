@@ -48,12 +48,14 @@ def test_both_factors_are_1_together_with_the_chance_to_keep(getkey):
     assert_uniform_on(backward[~kept], 0, 1)
 
 
+@pytest.mark.thorough
 def test_factors_do_not_follow_the_decision(getkey):
     forward, backward = factors(getkey(), 0.3, (20_000,), mode="row")  # one decision and one factor each
     assert_uniform_on(forward[forward != 1], -1, 1)
     assert_uniform_on(backward[forward != 1], 0, 1)
 
 
+@pytest.mark.thorough
 def test_the_batch_is_shaken_as_one_by_default(getkey):
     keys = jax.random.split(getkey(), 5000)
     y = np.asarray(jax.vmap(lambda key: jaxdrop.shake_drop(key, jnp.ones((3, 2)), 0.4))(keys))
@@ -73,6 +75,7 @@ def test_factors_are_shared_at_their_level(level, mode, getkey):
         np.testing.assert_array_equal(each.max(shared), each.min(shared))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("alpha", [(-1.0, 1.0), (-0.5, 2.0)])
 def test_moments_and_expectation(alpha, getkey):
     rate, x = 0.3, np.asarray([1.0, -2.0, 0.5])
@@ -93,6 +96,7 @@ def test_the_mean_of_the_gradient(getkey):
     assert_mean(backward, 0.7 + 0.3 / 2)
 
 
+@pytest.mark.thorough
 def test_without_shaking_forward_it_is_stochastic_depth(getkey):
     forward, backward = factors(getkey(), 0.5, (100, 3), mode="row", alpha_range=(0, 0), beta_range=(0, 0))
     np.testing.assert_array_equal(forward, backward)

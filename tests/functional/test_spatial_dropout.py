@@ -52,6 +52,7 @@ def test_the_same_distribution_as_keras(shape, getkey):
     assert_same_distribution(jaxdrop.spatial_dropout(getkey(), jnp.ones(shape), 0.3), theirs)
 
 
+@pytest.mark.thorough
 def test_axes_before_the_spatial_ones_are_batch_axes(getkey):
     y = jaxdrop.spatial_dropout(getkey(), jnp.ones((30, 40, 5, 6)), 0.5, num_spatial_dims=1)
     np.testing.assert_array_equal(y, jnp.broadcast_to(y[:, :, :1], y.shape))

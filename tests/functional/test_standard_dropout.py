@@ -7,6 +7,7 @@ import jaxdrop
 from tests.statistical import assert_frequency, assert_mean
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rate", [0.1, 0.5])
 def test_survivors_are_left_as_they_are(rate, getkey):
     x = 1 + jax.random.uniform(getkey(), (1000, 1000))
@@ -88,6 +89,7 @@ def test_linear_regression_marginalises_to_ridge_regression(rate, regression, ge
     assert_mean(losses, mean_error + rate * (1 - rate) * jnp.sum((gamma * weights) ** 2))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rate", [0.25, 0.5])
 def test_the_scaled_solution_is_that_of_ridge_regression(rate, regression, getkey):
     """q w solves (x'x + (1 - q) / q diag(x'x)) q w = x'y: there, and not beside it, the mean gradient vanishes."""

@@ -52,6 +52,7 @@ def test_finds_what_brute_force_finds(seed, chunk_size):
     np.testing.assert_allclose(information, expected_information, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_chooses_among_those_available_only():
     samples = probabilities()
     first = greedy(samples, 1, range(8))[0][0]
@@ -64,6 +65,7 @@ def test_chooses_among_those_available_only():
     )
 
 
+@pytest.mark.thorough
 def test_one_input_is_that_of_the_largest_mutual_information():
     samples = jnp.float32(probabilities(pool=50))
     information = metrics.mutual_information(samples)
@@ -72,6 +74,7 @@ def test_one_input_is_that_of_the_largest_mutual_information():
     np.testing.assert_allclose(chosen.information, [information.max()], rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_duplicate_adds_less_than_an_input_of_less_information():
     sure = np.eye(2)[np.array([[0, 0, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])]
     samples = jnp.float32((0.98 * sure + 0.01) * [[1], [1], [0.5]] + [[0], [0], [0.25]])
@@ -84,6 +87,7 @@ def test_a_duplicate_adds_less_than_an_input_of_less_information():
     np.testing.assert_allclose(added[0], alone[2], rtol=1e-5)  # what is independent of the first loses nothing
 
 
+@pytest.mark.thorough
 def test_drawn_configurations_estimate_without_bias():
     samples = probabilities(pool=3)
     draw = jax.jit(jax.vmap(lambda key: jaxdrop.batch_bald(key, jnp.float32(samples), 3, num_configurations=6)))
@@ -105,6 +109,7 @@ def test_draws_are_exact_where_samples_are_sure():
     np.testing.assert_allclose(information, np.log([2, 4, 8, 8, 8]), rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_many_draws_come_close_to_enumeration():
     samples = jnp.float32(probabilities(num_samples=20, pool=6, classes=4))
     exact = jaxdrop.batch_bald(KEY, samples, 5)
@@ -115,6 +120,7 @@ def test_many_draws_come_close_to_enumeration():
     assert drawn.information[4] != exact.information[4]
 
 
+@pytest.mark.thorough
 def test_takes_samples_of_a_model_in_parts_of_the_pool():
     model = nn.Sequential([nn.Dense(16), nn.relu, nn.Dropout(0.5, deterministic=True), nn.Dense(3)])
     x = jax.random.normal(KEY, (10, 4))

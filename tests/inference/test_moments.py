@@ -54,6 +54,7 @@ def test_noise_has_its_exact_moments(method):
     np.testing.assert_allclose(p.variance, np.broadcast_to(method.variance(x, 0.25), x.shape), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "method",
     [m for m in METHODS if m.name in ("drop_connect_dense", "word_dropout", "drop_block")],

@@ -84,6 +84,7 @@ def test_errors_say_how_much_statistics_vary(masks, getkey):
         np.testing.assert_allclose(squares.mean(0), truth, rtol=0.25, err_msg=name)
 
 
+@pytest.mark.thorough
 def test_the_jackknife_takes_away_most_of_the_bias(getkey):
     def sample(key):
         p = jnp.where(jax.random.bernoulli(key), 0.9, 0.1)
@@ -143,6 +144,7 @@ def test_draws_no_more_than_the_most_and_one_round_at_least(getkey, capsys):
     assert "8/50" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_draws_beyond_the_most_have_no_votes(getkey):
     """The last round, of 8 draws one by one, has 2 that count."""
     p = jaxdrop.monte_carlo(logits, getkey(), 10, outputs="logits", num_blocks=4, tolerance=0.0, chunk_size=1)

@@ -229,6 +229,7 @@ def test_padding_leaves_the_carry_of_the_last_step(name, x, getkey):
         np.testing.assert_allclose(carry[0][1], h, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_a_loop_by_hand_gives_the_same_bits(x, getkey):
     cell = VariationalDropoutCell(nn.LSTMCell(6), 0.4, deterministic=False)
     variables, key = nn.RNN(cell).init({"params": getkey(), "dropout": getkey()}, x), getkey()

@@ -50,6 +50,7 @@ def test_parts_sum_up(predictions, binned, num_bins):
     np.testing.assert_allclose(total(top), expected, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_parts_equal_a_loop(predictions):
     probabilities, labels = predictions
     expected = np.zeros(4)

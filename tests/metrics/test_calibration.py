@@ -107,6 +107,7 @@ def test_debiased_square_is_right_on_average():
     np.testing.assert_allclose(stats.binom(4, 0.3).pmf(right) @ squares, 0.7**2, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_debiased_gap_is_less_the_folded_normals_excess():
     deviation = np.sqrt(np.array([0.3 * 0.7 / 10, 0.65 * 0.35 / 40]))
     folded = stats.foldnorm(GAP[1:3] / deviation, scale=deviation).mean()

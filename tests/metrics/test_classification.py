@@ -52,6 +52,7 @@ def test_likelihood_of_a_mixture_is_not_the_mean_of_its_parts():
     np.testing.assert_allclose(mixture, -np.log(0.3), rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_mixture_of_logits_is_the_likelihood_of_the_mean_of_probabilities(predictions):
     _, labels = predictions
     logits = 3 * np.random.default_rng(1).normal(size=(7, 200, 5)).astype(np.float32)

@@ -99,6 +99,7 @@ VALUES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", VALUES)
 def test_equals(name):
     compute, expected = VALUES[name]

@@ -67,6 +67,7 @@ def test_one_kind_of_examples_has_no_value():
         assert np.isnan([auroc(jnp.ones(number), every), false_positive_rate(jnp.ones(number), every)]).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.int32])
 def test_takes_uncertainties_of_any_type(dtype):
     uncertainty, positive = (jnp.arange(600) // 300).astype(dtype), jnp.arange(600) >= 450

@@ -81,6 +81,7 @@ def test_excess_area_is_0_for_a_perfect_order_and_for_equal_errors():
     assert excess_aurc(jnp.zeros(1), jnp.array([True])) == 0
 
 
+@pytest.mark.thorough
 def test_coverage_at_a_risk_is_the_largest_with_no_more():
     rng = np.random.default_rng(0)
     uncertainty, errors = rng.random(50).astype(np.float32), rng.random(50) < 0.3

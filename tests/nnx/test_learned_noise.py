@@ -51,6 +51,7 @@ def test_log_normal_noise_zeroes_units_in_prediction(getkey):
     assert (layer(x)[0] == 0).tolist() == [False, True, False]
 
 
+@pytest.mark.thorough
 def test_options(getkey):
     x, key = jax.random.normal(getkey(), (2, 4, 3)), getkey()
     layer = LogNormalNoise(3, broadcast_dims=(1,), threshold=5.0, mu=-1.0, log_sigma=-0.5)

@@ -66,6 +66,7 @@ def test_variational_dropout_is_the_formula_with_the_masks_in_the_carry(name, ti
     assert type(cell.hi if name == "lstm" else cell.dense_h) is nnx.Linear  # as it was
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 def test_recurrent_dropout_drops_the_candidate_alone(name, x):
     cell = make(name)
@@ -76,6 +77,7 @@ def test_recurrent_dropout_drops_the_candidate_alone(name, x):
     assert cell.activation_fn is activation
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wrapper", [VariationalDropoutCell, RecurrentDropoutCell])
 def test_masks_are_drawn_at_the_rate_for_each_example_and_call(wrapper):
     cell = wrapper(nnx.LSTMCell(3, 40, rngs=nnx.Rngs(0)), 0.3, rngs=nnx.Rngs(1))

@@ -168,6 +168,7 @@ def with_parameters_of(model, noisy):
     return other
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("noisy", ["deep", "no rngs"])
 def test_layers_are_chosen_by_path(noisy, x, getkey):
     place = {"deep": ("deep", "layers", "0", "layers", "1"), "ours": ("ours",), "no rngs": ("without_rngs",)}[noisy]

@@ -107,6 +107,7 @@ def test_the_regularizers_are_those_of_the_authors_code(getkey):
     np.testing.assert_allclose(squares.mean() + ours, -2 / precision * bound, rtol=1e-5)
 
 
+@pytest.mark.thorough
 def test_more_data_want_a_lower_rate():
     """The entropy alone wants one half; a loss that rises with the rate holds against it the more, the more data."""
 

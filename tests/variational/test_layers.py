@@ -49,6 +49,7 @@ def assert_same_moments(ours, theirs):
         assert (np.abs(a.mean(0) - b.mean(0)) < 6 * error + 1e-6).all()
 
 
+@pytest.mark.thorough
 def test_dense_has_the_moments_of_sampled_weights(getkey):
     x, weights = jax.random.normal(getkey(), (3, 6)), some_weights(getkey(), (6, 4))
     ours = jax.jit(jax.vmap(lambda key: noisy_dense(key, x, weights)))(jax.random.split(getkey(), SAMPLES))
