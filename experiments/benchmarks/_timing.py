@@ -20,6 +20,8 @@ import jax
 MIB = 2**20
 MAX_CALLS = 100
 LIBRARIES = ("jax", "jaxlib", "flax", "equinox", "dm-haiku", "keras", "torch", "numpy")
+# By the flag of the processor, widest first; times of the same code differ by up to 2.5 between them.
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 class Contestant(NamedTuple):
@@ -144,13 +146,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """Returns the processor's name, as precisely as the system tells it."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
+def processor(cpuinfo: pathlib.Path = pathlib.Path("/proc/cpuinfo")) -> str:
+    """Returns the processor's name and its widest vector instructions, as precisely as the system tells them."""
     if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        values = {name.strip(): value.strip() for name, _, value in lines}
+        flags = values.get("flags", "").split()
+        widest = next((f" ({name})" for flag, name in VECTORS.items() if flag in flags), "")
+        if "model name" in values:
+            return values["model name"] + widest
     return platform.processor() or platform.machine()
 
 

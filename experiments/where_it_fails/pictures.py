@@ -46,9 +46,10 @@ def line(table: Table, beliefs: Mapping[str, Beliefs]) -> Figure:
     for name, colour in zip(order, COLOURS, strict=True):
         last.plot(GRID, beliefs[name].deviation.mean(0), color=colour, linewidth=1.6, label=name)
     last.set_yscale("log")
+    last.set_ylim(2e-4, 2)  # the lowest decade is for the names
     last.set_xlim(GRID[0], GRID[-1])
-    last.set_title("deviation, mean over data sets; data in the grey", fontsize=10, loc="left")
-    last.legend(frameon=False, fontsize=7, loc="lower center")
+    last.set_title("mean deviation; data are in the grey", fontsize=10, loc="left")
+    last.legend(frameon=False, fontsize=7, loc="lower center", ncols=3)
     _tidy(last)
     return figure
 

@@ -225,3 +225,15 @@ def test_every_drop_connect_layer_is_one(name):
     assert set(y.ravel().tolist()) == {0.0, 1.0} or name == "jaxdrop, one mask"
     assert (y[0] == y).all() == (name == "jaxdrop, one mask")
     assert (draw(jax.random.key(0), jnp.zeros((1, 1)), jnp.ones((1, 3))) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("sse2 avx avx2 avx512f", "Abacus 5 (AVX-512)"), ("sse2 avx2", "Abacus 5 (AVX2)"), ("sse2", "Abacus 5")],
+)
+def test_the_processor_is_named_with_its_widest_vectors(flags, expected, tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: Abacus 5\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
+    assert _timing.processor(path) == expected
+    path.write_text("processor : 0\n")
+    assert _timing.processor(path) == _timing.processor(tmp_path / "nowhere") != ""
