@@ -49,7 +49,7 @@ def line(table: Table, beliefs: Mapping[str, Beliefs]) -> Figure:
     last.set_ylim(2e-4, 2)  # the lowest decade is for the names
     last.set_xlim(GRID[0], GRID[-1])
     last.set_title("mean deviation; data are in the grey", fontsize=10, loc="left")
-    last.legend(frameon=False, fontsize=7, loc="lower center", ncols=3)
+    last.legend(frameon=False, fontsize=6.5, loc="lower center", ncols=3, handlelength=1, columnspacing=1)
     _tidy(last)
     return figure
 
@@ -70,6 +70,7 @@ def equal_cost(metrics: Mapping[str, Mapping[str, float]], scores: Mapping[str, 
         axes.set_yticks(range(len(metrics)), list(metrics))
         axes.set_ylim(len(metrics) - 0.5, -0.5)
         axes.set_title(title, fontsize=10, loc="left")
+        axes.locator_params(axis="x", nbins=5)
         axes.tick_params(labelsize=8)
         _tidy(axes)
     for axes in grid[len(scores) :]:
