@@ -35,10 +35,10 @@ def rotation(metrics: Mapping[str, Mapping[str, float]]) -> Figure:
     for axes in panels:
         axes.set_xticks(range(0, 181, 30))
         axes.set_xlabel("angle (degrees)")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the names
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, ncols=2)
     return figure
 
 
