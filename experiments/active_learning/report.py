@@ -78,7 +78,7 @@ def _halves(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     needed, at_random = metrics["BALD"].get(name), metrics["random"].get(name)
     if needed is None:
-        return "BALD does not reach 95 %."
+        return "BALD does not reach 95 % in half of its runs or more."
     if at_random is None:
         most: Sequence[int] = metrics["random"]["labels"]
         share, bound = needed / most[-1], "less than "
