@@ -31,21 +31,25 @@ class Setting(NamedTuple):
 
 
 class Networks(NamedTuple):
-    """Networks that are trained side by side: arrays with one entry, or row, for each.
+    """Networks that are trained side by side, in groups: those of a group differ in their setting alone.
+
+    They have the same examples in the same order, the same initial parameters, and the
+    same random numbers behind their masks. What is drawn for a group is drawn once, and settings are compared with less
+    noise than if each had luck of its own.
 
     Attributes:
-      keys: PRNG keys, (networks,), of all that is random about a network.
-      settings: Their settings, arrays (networks,).
-      splits: Number of the split that each is trained on, (networks,).
+      keys: PRNG keys, (groups,), of all that is random about a group.
+      splits: Number of the split that each is trained on, (groups,).
+      settings: The settings of its networks, arrays (groups, settings).
     """
 
     keys: jax.Array
-    settings: Setting
     splits: jax.Array
+    settings: Setting
 
 
 class Purposes(NamedTuple):
-    """The keys that a network's key gives: of its initial parameters, its training and its predictions."""
+    """The keys that a group's key gives: of its initial parameters, its training and its predictions."""
 
     init: jax.Array
     training: jax.Array
@@ -53,7 +57,7 @@ class Purposes(NamedTuple):
 
 
 def purposes(key: jax.Array) -> Purposes:
-    """Splits a network's key."""
+    """Splits a group's key."""
     return Purposes(*jax.random.split(key, 3))
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -41,19 +42,17 @@ def sample(
 
     Args:
       method: The kind of network.
-      params: Parameters, with a leading axis of networks.
+      params: Parameters, with leading axes (groups, settings).
       networks: What differs between them.
       x: Standardised features of each split, (splits, examples, features).
       y: Standardised targets, (splits, examples).
       num_samples: Number T of samples.
 
     Returns:
-      `Predictions` of each network for the examples of its split, (networks, examples).
+      `Predictions` of each network for the examples of its split, (groups, settings, examples).
     """
 
-    def predict(params: Any, network: Networks) -> Predictions:
-        inputs, targets, setting = x[network.splits], y[network.splits], network.settings
-        key = purposes(network.keys).prediction
+    def predict(params: Any, setting: Setting, key: jax.Array, inputs: jax.Array, targets: jax.Array) -> Predictions:
         precision = _standardised_precision(setting)
 
         def add(number: jax.Array, running: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
@@ -69,7 +68,7 @@ def sample(
         constant = (jnp.log(precision) - math.log(2 * math.pi)) / 2 - math.log(num_samples) - jnp.log(setting.scale)
         return Predictions(mean, jnp.sqrt(squares / num_samples), likelihood + constant)
 
-    return jax.vmap(predict)(params, networks)
+    return _of_each(predict, params, networks, x, y)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
@@ -81,14 +80,26 @@ def propagate(
     The likelihood is that of a normal distribution with the outputs' mean, and their variance and the noise's together.
     """
 
-    def predict(params: Any, network: Networks) -> Predictions:
-        inputs, targets, setting = x[network.splits], y[network.splits], network.settings
+    def predict(params: Any, setting: Setting, key: jax.Array, inputs: jax.Array, targets: jax.Array) -> Predictions:
+        del key  # noise is followed, not drawn
         p = jaxdrop.moments(lambda key: method.predict(params, inputs, setting, key), covariance=covariance)
         deviation = jnp.sqrt(p.variance + 1 / _standardised_precision(setting))
         likelihood = jax.scipy.stats.norm.logpdf(targets, p.mean, deviation) - jnp.log(setting.scale)
         return Predictions(p.mean, jnp.sqrt(p.variance), likelihood)
 
-    return jax.vmap(predict)(params, networks)
+    return _of_each(predict, params, networks, x, y)
+
+
+def _of_each(
+    predict: Callable[..., Predictions], params: Any, networks: Networks, x: jax.Array, y: jax.Array
+) -> Predictions:
+    """Calls `predict(params, setting, key, inputs, targets)` for each network, with the examples of its split."""
+
+    def of_group(params: Any, group: Networks) -> Predictions:
+        key, inputs, targets = purposes(group.keys).prediction, x[group.splits], y[group.splits]
+        return jax.vmap(lambda params, setting: predict(params, setting, key, inputs, targets))(params, group.settings)
+
+    return jax.vmap(of_group)(params, networks)
 
 
 def mixture_log_likelihood(means: np.ndarray, y: np.ndarray, precision: float, scale: float) -> float:

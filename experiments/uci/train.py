@@ -183,12 +183,12 @@ class _Study:
           rates: Rate of each setting to choose from, (settings,).
           precisions: Precision of each, (settings,).
         """
-        config, number = self.config, len(self.splits)
-        tried = (np.repeat(self.splits, len(rates)), np.tile(rates, number), np.tile(precisions, number))
+        config, shape = self.config, (len(self.splits), len(rates))
+        tried = (self.splits, np.broadcast_to(rates, shape), np.broadcast_to(precisions, shape))
         params, networks = self._fit(method, f"{name}, validation", self.validation, *tried)
         held_out = (self.validation.x_test, self.validation.y_test)
         predictions = prediction.sample(method, params, networks, *held_out, config.num_validation_samples)
-        best = best_cells(np.asarray(predictions.log_likelihood).mean(1).reshape(number, -1))
+        best = best_cells(np.asarray(predictions.log_likelihood).mean(2))[:, None]
         params, networks = self._fit(method, name, self.full, self.splits, rates[best], precisions[best])
         return _Searched(params, networks, prediction.sample(method, params, networks, *self.test, config.num_samples))
 
@@ -219,7 +219,7 @@ class _Study:
         members, precisions = self.config.num_members, self.table.precisions
         method = methods.deterministic(self.table.width, self.config.length_scale)
         splits = np.repeat(self.splits, members)
-        settings = (np.zeros(len(splits)), np.full(len(splits), precisions[len(precisions) // 2]))
+        settings = (np.zeros((len(splits), 1)), np.full((len(splits), 1), precisions[len(precisions) // 2]))
         means = []
         for name, part in (("deterministic, validation", self.validation), ("deterministic", self.full)):
             params, networks = self._fit(method, name, part, splits, *settings)
@@ -241,8 +241,9 @@ class _Study:
 
     def scores(self, predictions: Predictions) -> dict[str, float]:
         """Error and likelihood for the test examples, with standard errors and the values of each split."""
-        likelihoods = np.asarray(predictions.log_likelihood, float).mean(1)
-        return summary({"RMSE": self._rmse(np.asarray(predictions.mean, float)), "log-likelihood": likelihoods})
+        # One setting for each split.
+        mean, likelihood = (np.asarray(x, float)[:, 0] for x in (predictions.mean, predictions.log_likelihood))
+        return summary({"RMSE": self._rmse(mean), "log-likelihood": likelihood.mean(1)})
 
     def _rmse(self, means: np.ndarray) -> np.ndarray:
         return self.full.scale * np.sqrt(np.square(means - np.asarray(self.full.y_test, float)).mean(1))
@@ -251,9 +252,9 @@ class _Study:
         self, method: Method, name: str, part: Part, splits: np.ndarray, rates: np.ndarray, precisions: np.ndarray
     ) -> tuple[Any, Networks]:
         key = jax.random.fold_in(jax.random.key(self.config.seed), zlib.crc32(name.encode()))
-        values = (rates, precisions, part.scale[splits])
+        values = (rates, precisions, np.broadcast_to(part.scale[splits][:, None], rates.shape))
         settings = Setting(*(jnp.asarray(value, jnp.float32) for value in values))
-        networks = Networks(jax.random.split(key, len(splits)), settings, jnp.asarray(splits))
+        networks = Networks(jax.random.split(key, len(splits)), jnp.asarray(splits), settings)
         params = fit_networks(
             method,
             networks,

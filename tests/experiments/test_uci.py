@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import math
 import threading
 
 import jax
@@ -18,6 +19,7 @@ from experiments.common import data
 from experiments.common.errors import RefusedError
 from experiments.uci import networks, prediction, published, train, training
 from experiments.uci.networks import Networks, Setting
+from tests import statistical
 
 pytestmark = pytest.mark.thorough
 
@@ -169,44 +171,49 @@ def test_penalty_of_concrete_dropout_is_the_bounds_in_the_unit_of_standardised_t
 
 @pytest.fixture(scope="module")
 def trained():
-    """Examples, and four networks with random parameters: two settings on each of two splits."""
+    """Examples, and four networks: two settings on each of two splits."""
     table = tiny_table()
     part = train.standardise(table, table.train, table.test)
-    setting = Setting(
-        jnp.array([0.1, 0.3] * 2), jnp.array([0.5, 2.0] * 2), jnp.asarray(part.scale, jnp.float32).repeat(2)
-    )
-    side_by_side = Networks(jax.random.split(jax.random.key(0), 4), setting, jnp.array([0, 0, 1, 1]))
+    scales = jnp.asarray(part.scale, jnp.float32)[:, None].repeat(2, 1)
+    settings = Setting(jnp.array([[0.1, 0.3]] * 2), jnp.array([[0.5, 2.0]] * 2), scales)
+    side_by_side = Networks(jax.random.split(jax.random.key(0)), jnp.arange(2), settings)
     return networks.mc_dropout(8, 0.01), side_by_side, table, part
+
+
+def part_of(side_by_side, group, setting):
+    """The network of a group with a setting, alone."""
+    settings = jax.tree.map(lambda leaf: leaf[group : group + 1, setting : setting + 1], side_by_side.settings)
+    chosen = slice(group, group + 1)
+    return Networks(side_by_side.keys[chosen], side_by_side.splits[chosen], settings)
 
 
 @pytest.mark.thorough
 def test_likelihood_and_moments_are_those_of_the_samples(trained):
     method, side_by_side, table, part = trained
-    params = jax.jit(jax.vmap(lambda key: method.init(key, 3)))(side_by_side.keys)
+    keys = jax.random.split(jax.random.key(1), (2, 2))
+    params = jax.jit(jax.vmap(jax.vmap(lambda key: method.init(key, 3))))(keys)
     number = 400
     p = prediction.sample(method, params, side_by_side, part.x_test, part.y_test, number)
     # Directly, in the unit of the data, for the last network.
-    alone = jax.tree.map(lambda leaf: leaf[3], (params, side_by_side))
-    key = networks.purposes(alone[1].keys).prediction
-    draw = jax.jit(
-        jax.vmap(lambda n: method.predict(alone[0], part.x_test[1], alone[1].settings, jax.random.fold_in(key, n)))
-    )
+    last, setting = jax.tree.map(lambda leaf: leaf[1, 1], (params, side_by_side.settings))
+    key = networks.purposes(side_by_side.keys[1]).prediction
+    draw = jax.jit(jax.vmap(lambda n: method.predict(last, part.x_test[1], setting, jax.random.fold_in(key, n))))
     y_train, y_test = table.y[table.train[1]], table.y[table.test[1]]
     outputs = np.asarray(draw(jnp.arange(number)), float) * y_train.std() + y_train.mean()
     exponents = scipy.special.logsumexp(-2.0 / 2 * (y_test[None] - outputs) ** 2, 0)
     expected = exponents - np.log(number) - 0.5 * np.log(2 * np.pi) + 0.5 * np.log(2.0)
-    np.testing.assert_allclose(p.log_likelihood[3], expected, rtol=1e-4)
-    np.testing.assert_allclose(p.mean[3] * y_train.std() + y_train.mean(), outputs.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(p.deviation[3] * y_train.std(), outputs.std(0), rtol=1e-3)
+    np.testing.assert_allclose(p.log_likelihood[1, 1], expected, rtol=1e-4)
+    np.testing.assert_allclose(p.mean[1, 1] * y_train.std() + y_train.mean(), outputs.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(p.deviation[1, 1] * y_train.std(), outputs.std(0), rtol=1e-3)
     moments = prediction.propagate(method, params, side_by_side, part.x_test, part.y_test, False)
     # Six standard errors of the samples, and what the approximation is known to be off by.
     assert (jnp.abs(moments.mean - p.mean) < (6 / number**0.5 + 0.2) * p.deviation).all()
     normal = scipy.stats.norm.logpdf(
         y_test,
-        np.asarray(moments.mean[3]) * y_train.std() + y_train.mean(),
-        np.sqrt((np.asarray(moments.deviation[3]) * y_train.std()) ** 2 + 1 / 2.0),
+        np.asarray(moments.mean[1, 1]) * y_train.std() + y_train.mean(),
+        np.sqrt((np.asarray(moments.deviation[1, 1]) * y_train.std()) ** 2 + 1 / 2.0),
     )
-    np.testing.assert_allclose(moments.log_likelihood[3], normal, rtol=1e-4)
+    np.testing.assert_allclose(moments.log_likelihood[1, 1], normal, rtol=1e-4)
 
 
 @pytest.mark.thorough
@@ -238,8 +245,32 @@ def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_p
     resumed = fit(tmp_path / "interrupted")
     assert len(segments) == 3  # the third alone was left to do
     jax.tree.map(np.testing.assert_array_equal, resumed, expected)
-    alone = fit(tmp_path / "alone", jax.tree.map(lambda leaf: leaf[2:3], side_by_side))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b[2], rtol=1e-4, atol=1e-5), alone, expected)
+    alone = fit(tmp_path / "alone", part_of(side_by_side, 1, 0))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0, 0], b[1, 0], rtol=1e-4, atol=1e-5), alone, expected)
+
+
+def test_networks_of_a_group_differ_in_their_setting_alone(trained, tmp_path):
+    method, side_by_side, _, part = trained
+    one_setting = jax.tree.map(lambda leaf: leaf[:, :1].repeat(2, 1), side_by_side.settings)
+    settings = {"epochs": 1, "batch_size": 16, "learning_rate": 0.01, "workdir": tmp_path, "name": "same"}
+    same = side_by_side._replace(settings=one_setting)
+    params = training.fit_networks(method, same, part.x, part.y, **settings)
+    jax.tree.map(lambda leaf: np.testing.assert_array_equal(leaf[:, 0], leaf[:, 1]), params)
+    p = prediction.sample(method, params, same, part.x_test, part.y_test, 3)
+    np.testing.assert_array_equal(p.log_likelihood[:, 0], p.log_likelihood[:, 1])
+    # Two groups share nothing but what they are told to.
+    assert not jnp.allclose(params["hidden"]["kernel"][0], params["hidden"]["kernel"][1])
+
+
+def test_orders_are_permutations_and_uniform():
+    number, keys = 6, jax.random.split(jax.random.key(0), 10_000)
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: training.random_order(key, number)))(keys))
+    np.testing.assert_array_equal(np.sort(orders, 1), np.tile(np.arange(number), (len(keys), 1)))
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == math.factorial(number)
+    statistical.assert_uniform(counts)
+    for size in (1, 2, 8, 9, 5898):
+        np.testing.assert_array_equal(np.sort(training.random_order(keys[0], size)), np.arange(size))
 
 
 def test_chooses_the_first_best_cell_of_the_grid_of_each_split():
