@@ -1,8 +1,9 @@
 r"""MC dropout on red wine quality by the protocol of Gal's grid search of 2018, beside other methods.
 
 Command:  python -m experiments configs/uci/wine.py
-Cost:     not run; some an hour of CPU time, from the time that a step takes.
-Expect:   of MC dropout the published RMSE of 0.622 ± 0.008 and log-likelihood of -0.928 ± 0.013 (V).
+Cost:     50 minutes on one CPU core that other work shared.
+Expect:   of MC dropout an RMSE of 0.620 ± 0.010 and a log-likelihood of -0.934 ± 0.016; published are 0.622 ± 0.008 and
+          -0.928 ± 0.013 (V). Networks without noise, alone or five, are worse.
 """
 
 from experiments.uci.train import Config
