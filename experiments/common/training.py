@@ -57,7 +57,7 @@ def fit(
     epochs: int,
     batch_size: int,
     workdir: Path,
-    evaluate: Callable[[Variables], dict[str, jax.Array]],
+    evaluate: Callable[[Variables], dict[str, jax.Array]] = lambda _: {},
     name: str = "",
     shuffle: bool = True,
     lowest: str = "",

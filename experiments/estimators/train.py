@@ -158,6 +158,5 @@ def _train(config: Config, init_key: jax.Array, train_key: jax.Array, workdir: P
         epochs=config.epochs,
         batch_size=config.batch_size,
         workdir=workdir,
-        evaluate=lambda variables: {},
         save_every=config.epochs,
     )

@@ -147,7 +147,6 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
             epochs=epochs - done,
             batch_size=sizes[0],
             workdir=workdir,
-            evaluate=lambda variables: {},
             name=f"to epoch {epochs}",
         )["params"]
         done = epochs

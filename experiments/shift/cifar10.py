@@ -197,7 +197,6 @@ def _train_and_test(
         epochs=config.epochs,
         batch_size=distinct,
         workdir=workdir,
-        evaluate=lambda variables: {},
         name=name,
         save_every=max(config.epochs // 5, 1),
     )

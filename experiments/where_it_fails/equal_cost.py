@@ -159,7 +159,6 @@ def _train(
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         workdir=workdir,
-        evaluate=lambda variables: {},
         name=name,
         save_every=max(1, settings.epochs // 3),
     )

@@ -193,7 +193,6 @@ def _train(settings: Settings, network: Perceptron, key: jax.Array, table: Table
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         workdir=workdir,
-        evaluate=lambda variables: {},
         name=name,
         save_every=max(1, settings.epochs // 5),
         own_examples=True,

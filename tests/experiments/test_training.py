@@ -146,7 +146,6 @@ def test_each_epoch_takes_every_example_once_in_another_order(tmp_path):
         epochs=2,
         batch_size=4,
         workdir=tmp_path,
-        evaluate=lambda variables: {},
     )
     jax.effects_barrier()
     first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
@@ -224,7 +223,6 @@ def test_takes_the_examples_in_order_if_asked(tmp_path):
         epochs=2,
         batch_size=4,
         workdir=tmp_path,
-        evaluate=lambda variables: {},
         shuffle=False,
     )
     jax.effects_barrier()
