@@ -61,12 +61,13 @@ def test_measures_beliefs_by_region():
         assert each["deviation, inside"] == pytest.approx(2 * slope)
         assert each["growth of deviation, far"] == pytest.approx(5.5 / 2)
         assert each["growth of deviation, gap"] == pytest.approx(0.125, rel=0.05)
-        x = rng.choice(GRID[(abs(GRID) >= 5)], 100_000)
-        targets = truth(x) + NOISE * rng.normal(size=x.size)
-        half = stats.norm.ppf(0.975) * np.sqrt((slope * x) ** 2 + NOISE**2)
-        inside = np.abs(targets - truth(x) - off) <= half
-        error = 5 * inside.std() / np.sqrt(x.size)
-        assert each["coverage, far"] == pytest.approx(inside.mean(), abs=error + 1e-3)
+        for region, (low, high) in line.REGIONS.items():
+            x = rng.choice(GRID[(abs(GRID) >= low) & (abs(GRID) <= high)], 100_000)
+            targets = truth(x) + NOISE * rng.normal(size=x.size)
+            half = stats.norm.ppf(0.975) * np.sqrt((slope * x) ** 2 + NOISE**2)
+            inside = np.abs(targets - truth(x) - off) <= half
+            error = 5 * inside.std() / np.sqrt(x.size)
+            assert each[f"coverage, {region}"] == pytest.approx(inside.mean(), abs=error)
 
 
 def test_the_gaussian_process_knows_where_it_has_no_data(getkey):
