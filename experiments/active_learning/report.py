@@ -54,10 +54,10 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
                 ("acquisition", "labels to 90 %", "labels to 95 %", "last test accuracy, %", "of labels"),
                 [*rows, *published],
             ),
-            f"\nMedian (and single runs) of {config['num_seeds']} runs; {config['num_samples']} dropout samples of "
-            f"{scored} at each step; test accuracy by {predicted}. {_halves(metrics)} Kirsch's labels are medians of "
-            "six runs in the authors' repository, computed by us (V); Gal's are of another network (S). "
-            f"{provenance(path, run, link)}\n",
+            f"\nMedian (and single runs) of {config['num_seeds']} runs, the last accuracy as their mean; "
+            f"{config['num_samples']} dropout samples of {scored} at each step; test accuracy by {predicted}. "
+            f"{_halves(metrics)} Kirsch's labels are medians of six runs in the authors' repository, computed by us "
+            f"(V); Gal's are of another network (S). {provenance(path, run, link)}\n",
             *reason(path),
         ]
     )

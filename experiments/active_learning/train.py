@@ -25,6 +25,7 @@ from jaxdrop import metrics
 
 TARGETS = (90, 95)
 INITIAL = 20
+NUM_IMAGES = 60_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,12 @@ class Config:
             raise ValueError(
                 f"candidates must be 0 or at least acquisition_size, {self.acquisition_size}, got {self.candidates}"
             )
+        used = self.num_validation + max(self.max_labels, self.max_labels_random) + max(self.candidates, 1)
+        if used > NUM_IMAGES:
+            raise ValueError(
+                f"num_validation, max_labels and candidates together must be at most MNIST's {NUM_IMAGES} training "
+                f"images, got {used}"
+            )
         if self.epoch_images < max(self.batch_size, self.max_labels, self.max_labels_random):
             raise ValueError(
                 f"epoch_images must be at least batch_size and max_labels, so that each label is used, "
@@ -99,7 +106,8 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     Returns:
       For each function and accuracy of 90 and 95 %: the labels of the first network that has it on the test images,
       the median over runs (not there if half of the runs or more do not get there) and of each run (not there if it
-      does not); the number of labels of each network, and its accuracies in each run.
+      does not); the mean accuracy of the last networks, the mean number of epochs of all; the number of labels of each
+      network, and its accuracies in each run.
     """
     study = _Study(config, workdir)
     results = {

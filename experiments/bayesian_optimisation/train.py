@@ -15,7 +15,15 @@ from experiments.bayesian_optimisation import gaussian_process, network
 from experiments.bayesian_optimisation.network import EXPECTED_IMPROVEMENT, THOMPSON, Settings
 from experiments.bayesian_optimisation.objectives import OBJECTIVES
 from experiments.bayesian_optimisation.picture import regrets
-from experiments.common.config import check_at_least, check_one_of, check_positive, check_seeds, check_types, names
+from experiments.common.config import (
+    check_at_least,
+    check_one_of,
+    check_open_rates,
+    check_positive,
+    check_seeds,
+    check_types,
+    names,
+)
 from experiments.common.results import sign_of_life, write_json
 
 RANDOM, GAUSSIAN_PROCESS = "random", "Gaussian process, EI"
@@ -69,8 +77,7 @@ class Config:
         check_at_least(self, self.num_initial + 1, "num_evaluations")
         check_at_least(self, 1, "width", "depth", "steps", "num_samples", "num_starts", "num_ascent_steps")
         check_at_least(self, max(4, self.num_starts), "num_candidates")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"rate must be above 0 and below 1, got {self.rate}")
+        check_open_rates(self, "rate")
         check_positive(self, "learning_rate")
         check_seeds(self)
 

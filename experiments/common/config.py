@@ -107,6 +107,13 @@ def check_rates(config: Any, *names: str) -> None:
             raise ValueError(f"{name} must be at least 0 and below 1, got {getattr(config, name)}")
 
 
+def check_open_rates(config: Any, *names: str) -> None:
+    """Raises `ValueError` unless these fields are above 0 and below 1."""
+    for name in names:
+        if not 0 < getattr(config, name) < 1:
+            raise ValueError(f"{name} must be above 0 and below 1, got {getattr(config, name)}")
+
+
 def check_positive(config: Any, *names: str) -> None:
     """Raises `ValueError` unless these fields are positive and finite."""
     for name in names:

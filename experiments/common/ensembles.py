@@ -13,7 +13,7 @@ import optax
 
 import jaxdrop
 import jaxdrop.linen
-from experiments.common.config import check_at_least, check_positive, check_seeds, check_types
+from experiments.common.config import check_at_least, check_open_rates, check_positive, check_seeds, check_types
 from experiments.common.lenets import plain
 from experiments.common.training import fit
 from jaxdrop import metrics
@@ -50,8 +50,7 @@ class Config:
         check_types(self)
         if not all(unit.isdigit() and int(unit) for unit in self.network.split("-")):
             raise ValueError(f"network must be positive integers joined by dashes, got {self.network!r}")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"rate must be above 0 and below 1, got {self.rate}")
+        check_open_rates(self, "rate")
         check_positive(self, "learning_rate")
         check_at_least(self, 1, "epochs", "batch_size", "num_samples")
         check_at_least(self, 2, "num_members")

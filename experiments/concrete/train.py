@@ -13,7 +13,14 @@ import optax
 
 import jaxdrop
 import jaxdrop.linen
-from experiments.common.config import check_at_least, check_positive, check_seed, check_types, integers
+from experiments.common.config import (
+    check_at_least,
+    check_open_rates,
+    check_positive,
+    check_seed,
+    check_types,
+    integers,
+)
 from experiments.common.training import fit
 from experiments.concrete.picture import against_examples
 from jaxdrop import variational
@@ -61,8 +68,7 @@ class Config:
         if len(integers(self, "sizes")) != len(integers(self, "epochs")):
             raise ValueError(f"epochs must be as many as sizes, {self.sizes!r}, got {self.epochs!r}")
         check_positive(self, "length_scale", "temperature", "learning_rate", "max_gradient_norm")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"rate must be above 0 and below 1, got {self.rate}")
+        check_open_rates(self, "rate")
         check_at_least(self, 1, "width", "batch_size", "num_test", "num_samples", "num_seeds")
         check_seed(self)
 

@@ -108,7 +108,7 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
         }
 
     steps = config.epochs * (len(train.labels) // config.batch_size)
-    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps))
+    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, max(steps, 1)))
     variables = fit(
         loss,
         variables,

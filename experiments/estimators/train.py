@@ -13,8 +13,17 @@ import optax
 import jaxdrop
 import jaxdrop.linen
 from experiments.common import data
-from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types, integers
+from experiments.common.config import (
+    check_at_least,
+    check_one_of,
+    check_open_rates,
+    check_positive,
+    check_seed,
+    check_types,
+    integers,
+)
 from experiments.common.deployed import median_seconds
+from experiments.common.errors import RefusedError
 from experiments.common.lenets import LENET5, plain
 from experiments.common.training import fit
 from jaxdrop import metrics
@@ -64,8 +73,7 @@ class Config:
         check_one_of(self, "network", NETWORKS)
         if self.network == LENET5 and self.dataset == "digits":
             raise ValueError("network must be of dense layers for digits, whose images are 8 x 8, got 'lenet5'")
-        if not 0 < self.rate < 1:
-            raise ValueError(f"rate must be above 0 and below 1, got {self.rate}")
+        check_open_rates(self, "rate")
         integers(self, "sizes", minimum=2)
         check_positive(self, "learning_rate")
         check_at_least(self, 1, "epochs", "batch_size", "num_test", "num_reference")
@@ -87,9 +95,12 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
       without covariance: median over test examples and logits by how much the mean is off, in standard deviations, and
       the standard deviation, relative to itself; and the time, relative to that of 100 samples.
     """
+    test = data.load(config.dataset, "test").images
+    if config.num_test > len(test):
+        raise RefusedError(f"num_test must be at most the number of test images, {len(test)}, got {config.num_test}")
+    images = jnp.asarray(test[: config.num_test])[..., None]
     init_key, train_key, reference_key, key = jax.random.split(jax.random.key(config.seed), 4)
     variables = _train(config, init_key, train_key, workdir)
-    images = jnp.asarray(data.load(config.dataset, "test").images[: config.num_test])[..., None]
     model = plain(config.network, dropout_rate=config.rate)
     sample = jaxdrop.linen.sampler(model, variables, images)
     reference = jaxdrop.monte_carlo(lambda key: _both(sample(key)), reference_key, config.num_reference, num_blocks=1)

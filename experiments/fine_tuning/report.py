@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.common.reporting import provenance, reason, table
+from experiments.common.reporting import columns, provenance, reason, table
 
 
 def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Error and likelihood at each rate, from pre-trained and from new parameters."""
-    metrics = {name: values for name, values in run["metrics"].items() if isinstance(values, dict)}
+    metrics = columns(run["metrics"])
     starts = ("pre-trained", "new")
     rows = [
         (

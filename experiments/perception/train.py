@@ -18,6 +18,7 @@ from experiments.common import data
 from experiments.common.config import (
     check_at_least,
     check_one_of,
+    check_open_rates,
     check_positive,
     check_seeds,
     check_types,
@@ -88,8 +89,7 @@ class Config:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         check_types(self)
         check_one_of(self, "noise", NOISES)
-        if not 0 < self.rate < 1:
-            raise ValueError(f"rate must be above 0 and below 1, got {self.rate}")
+        check_open_rates(self, "rate")
         if (self.block_size > 0) != (self.noise == "drop_block") or self.block_size < 0:
             raise ValueError(f"block_size must be 0 with 'spatial', else above 0, got {self.block_size}")
         smallest = 2 ** (len(integers(self, "widths")) - 1)
@@ -183,7 +183,7 @@ def _train(config: Config, seed: int, train: Scenes, validation: Scenes, workdir
     return fit(
         loss,
         {"params": still.init(init_key, train.images[:1])["params"]},
-        optax.adam(optax.cosine_decay_schedule(config.learning_rate, steps)),
+        optax.adam(optax.cosine_decay_schedule(config.learning_rate, max(steps, 1))),
         train,
         train_key,
         epochs=config.epochs,

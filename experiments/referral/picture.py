@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-COLOURS = ("#333333", "#1f5fbf", "#e08214", "#2a7f3f")
+# A colour for each way to predict; solid for its confidence, dashed for its entropy.
+STYLES = {
+    "softmax confidence": ("#333333", "-"),
+    "softmax entropy": ("#333333", "--"),
+    "MC dropout confidence": ("#1f5fbf", "-"),
+    "predictive entropy": ("#1f5fbf", "--"),
+    "mutual information": ("#e08214", ":"),
+    "ensemble confidence": ("#2a7f3f", "-"),
+    "ensemble entropy": ("#2a7f3f", "--"),
+}
 
 
 def curves(metrics: Mapping[str, Any]) -> Figure:
@@ -30,12 +39,13 @@ def curves(metrics: Mapping[str, Any]) -> Figure:
 
 def _panel(axes: Any, columns: Mapping[str, Mapping[str, float]], name: str, label: str) -> None:
     pattern = re.compile(rf"{re.escape(name)}, (\d+) % referred")
-    for colour, (measure, column) in zip(COLOURS, columns.items(), strict=True):
+    for measure, column in columns.items():
+        colour, line = STYLES[measure]
         shares = [int(found[1]) for found in map(pattern.fullmatch, column) if found]
         keys = [f"{name}, {share} % referred" for share in shares]
         means, errors = np.array([[column[key], column[f"{key}, error"]] for key in keys]).T
-        axes.plot(shares, means, color=colour, linewidth=1.6, label=measure)
-        axes.fill_between(shares, means - errors, means + errors, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(shares, means, line, color=colour, linewidth=1.6, label=measure)
+        axes.fill_between(shares, means - errors, means + errors, color=colour, alpha=0.1, linewidth=0)
     axes.set_xlim(0, None)
     axes.set_xlabel("least certain cases referred (%)")
     axes.set_ylabel(label)

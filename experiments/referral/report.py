@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.common.reporting import provenance, reason, table, with_error
+from experiments.common.reporting import columns, provenance, reason, table, with_error
 from experiments.referral.picture import curves
 
 NAMES = {"breast_cancer": "breast cancer", "fashion_mnist": "Fashion-MNIST"}
@@ -20,7 +20,7 @@ def picture(run: dict[str, Any]) -> Figure:
 def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Accuracy by the share referred, and what is missed."""
     metrics, config = run["metrics"], run["config"]
-    columns = {name: column for name, column in metrics.items() if isinstance(column, dict)}
+    scores = columns(metrics)
     heads = ["ranked by", *(f"{share} %" for share in SHARES), "AURC", "excess", "AURC less the first one's"]
     rows = [
         (
@@ -28,23 +28,23 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
             *(with_error(column, f"accuracy %, {share} % referred", 2) for share in SHARES),
             *(with_error(column, number, 2, 1000) for number in ("AURC", "excess AURC", "AURC, difference")),
         )
-        for name, column in columns.items()
+        for name, column in scores.items()
     ]
     parts = [
         f"## Referral: {NAMES[config['dataset']]}\n",
         f"![Accuracy against the share of cases referred]({link}{path.stem}.png)\n",
         table(heads, rows),
         f"\nAccuracy in percent on the {metrics['test cases']} test cases less the share referred, and areas under the "
-        f"risk-coverage curve, times 1000: mean ± standard error over {config['num_seeds']} seeds. Predictive entropy "
-        f"and mutual information are of {config['num_samples']} passes with dropout. The ensemble has "
-        f"{config['num_members']} networks trained with dropout, which predict without. "
-        f"{provenance(path, run, link)}\n",
+        f"risk-coverage curve, times 1000: mean ± standard error over {config['num_seeds']} seeds. Confidence is the "
+        f"largest probability, the predictive entropy that of MC dropout, whose {config['num_samples']} passes the "
+        f"mutual information is of too. The ensemble has {config['num_members']} networks trained with dropout, which "
+        f"predict without. {provenance(path, run, link)}\n",
         *reason(path),
     ]
     if "malignant test cases" in metrics:
         rows = [
             (name, *(with_error(column, f"missed, {share} % referred", 2) for share in SHARES))
-            for name, column in columns.items()
+            for name, column in scores.items()
         ]
         parts += [
             table(heads[: 1 + len(SHARES)], rows),

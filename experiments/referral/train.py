@@ -121,11 +121,15 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
 def uncertainties(p: Predictions) -> dict[str, tuple[jax.Array, jax.Array]]:
     """What to rank by, (batch,), and the class probabilities to answer with, (batch, classes), of each way."""
+    mc, ensemble, alone = p.mc_dropout, p.ensemble, p.deterministic
     return {
-        BASELINE: (metrics.least_confidence(p.deterministic), p.deterministic),
-        "predictive entropy": (p.mc_dropout.predictive_entropy, p.mc_dropout.mean),
-        "mutual information": (p.mc_dropout.mutual_information, p.mc_dropout.mean),
-        "ensemble entropy": (metrics.entropy(p.ensemble), p.ensemble),
+        BASELINE: (metrics.least_confidence(alone), alone),
+        "softmax entropy": (metrics.entropy(alone), alone),
+        "MC dropout confidence": (metrics.least_confidence(mc.mean), mc.mean),
+        "predictive entropy": (mc.predictive_entropy, mc.mean),
+        "mutual information": (mc.mutual_information, mc.mean),
+        "ensemble confidence": (metrics.least_confidence(ensemble), ensemble),
+        "ensemble entropy": (metrics.entropy(ensemble), ensemble),
     }
 
 

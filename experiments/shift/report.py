@@ -55,9 +55,9 @@ def _mnist(path: Path, run: dict[str, Any], link: str) -> str:
             "## Anomalies: other pictures told from MNIST's\n",
             table(heads, rows),
             f"\nIn percent, mean ± standard error over {config['num_seeds']} seeds; the other pictures are the "
-            f"positives. All but the first and the last measure are of {config['num_samples']} passes with dropout; "
-            f"the ensemble has {config['num_members']} networks trained with dropout, which predict without. "
-            f"{provenance(path, run, link)}\n",
+            f"positives. The first two measures are of one pass without dropout, the last two of the ensemble, those "
+            f"between of {config['num_samples']} passes with dropout; the ensemble has {config['num_members']} "
+            f"networks trained with dropout, which predict without. {provenance(path, run, link)}\n",
             *reason(path),
             "## Shift: turned digits of MNIST\n",
             f"![Scores against the angle]({link}{path.stem}.png)\n",
@@ -80,7 +80,9 @@ def _mnist(path: Path, run: dict[str, Any], link: str) -> str:
 def _cifar10(path: Path, run: dict[str, Any], link: str) -> str:
     metrics, config = run["metrics"], run["config"]
     scores = {"accuracy %": 2, "NLL": 3, "ECE": 4}
-    published = (config["dataset"], config["depth"], config["width"], config["stride"]) == ("cifar10", 28, 10, 1)
+    protocol = {"dataset": "cifar10", "depth": 28, "width": 10, "stride": 1, "epochs": 200, "max_examples": 0}
+    protocol |= {"max_test": 0, "validate": False}
+    published = all(config[name] == value for name, value in protocol.items())
     rows = [
         (
             name,
@@ -105,7 +107,8 @@ def _cifar10(path: Path, run: dict[str, Any], link: str) -> str:
             f"{config['epochs']} epochs\n",
             f"![Accuracy, likelihood and calibration of each variant]({link}{path.stem}.png)\n",
             table(heads, rows),
-            f"\nMean ± standard error over {config['num_seeds']} networks, with {config['num_samples']} passes of MC "
+            f"\n{'Validation' if config['validate'] else 'Test'} examples. "
+            f"Mean ± standard error over {config['num_seeds']} networks, with {config['num_samples']} passes of MC "
             f"dropout at rate {config['rate']:g} where there is dropout; small batches and repeated examples have "
             f"{config['num_repeats']} times as many updates.{compressed} {provenance(path, run, link)}\n",
             *reason(path),

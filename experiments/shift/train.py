@@ -91,10 +91,13 @@ def uncertainties(p: Predictions) -> dict[str, jax.Array]:
     mc = p.mc_dropout
     return {
         "max softmax": metrics.least_confidence(p.deterministic),
+        "softmax entropy": metrics.entropy(p.deterministic),
+        "MC dropout's max probability": metrics.least_confidence(mc.mean),
         "predictive entropy": mc.predictive_entropy,
         "mutual information": mc.mutual_information,
         "variation ratio": 1 - mc.votes.max(-1) / mc.votes.sum(-1),
         "mean standard deviation": jnp.sqrt(mc.variance).mean(-1),
+        "ensemble's max probability": metrics.least_confidence(p.ensemble),
         "ensemble entropy": metrics.entropy(p.ensemble),
     }
 

@@ -1,10 +1,11 @@
 """The section of the report on MC dropout for regression."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.common.reporting import provenance, reason, table
+from experiments.common.reporting import columns, provenance, reason, table
 from experiments.uci.published import MC_DROPOUT, MULTIPLIER, Published
 
 NAMES = {
@@ -23,7 +24,7 @@ NAMES = {
 def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Error and likelihood of each method on one set, beside the published ones of MC dropout."""
     metrics, config = run["metrics"], run["config"]
-    methods = {name: values for name, values in metrics.items() if isinstance(values, dict) and name != "difference"}
+    methods = {name: values for name, values in columns(metrics).items() if name != "difference"}
     scores = {name: _score(values) for name, values in methods.items()}
     published = MC_DROPOUT[config["dataset"]]
     # A tenth of a standard error, so that what is rounded away never matters.
@@ -56,7 +57,7 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
     )
 
 
-def _score(values: dict[str, float]) -> Published:
+def _score(values: Mapping[str, float]) -> Published:
     names = ("RMSE", "RMSE, error", "log-likelihood", "log-likelihood, error")
     return Published(*(values[name] for name in names))
 

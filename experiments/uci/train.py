@@ -1,7 +1,6 @@
 """MC dropout on a UCI regression set by the protocol of Gal's grid search of 2018, beside other methods."""
 
 import dataclasses
-import math
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 
 from experiments.common import data
 from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
+from experiments.common.summary import means_and_errors
 from experiments.uci import networks as methods
 from experiments.uci import prediction, published
 from experiments.uci.networks import Method, Networks, Setting
@@ -271,10 +271,8 @@ class _Study:
 
 def summary(values: dict[str, np.ndarray]) -> dict[str, float]:
     """Mean and standard error of scores (splits,) by name, and the score of each split."""
-    columns = {}
-    for name, scores in values.items():
-        columns[name] = float(scores.mean())
-        columns[f"{name}, error"] = float(scores.std(ddof=1)) / math.sqrt(len(scores))
+    splits = [dict(zip(values, scores, strict=True)) for scores in zip(*values.values(), strict=True)]
+    columns = means_and_errors(splits)
     for name, scores in values.items():
         columns.update({f"{name}, split {number}": float(score) for number, score in enumerate(scores)})
     return columns

@@ -1,7 +1,7 @@
 """Trains many small networks side by side, each on a part of one table of its own, in one compiled program.
 
-The loop in `experiments.common.training` has one set of examples for all networks and a step of Python for each update;
-here an update takes milliseconds, and the last batch of an epoch, which may be smaller, counts as in the authors' code.
+The loop in `experiments.common.training` takes a step of Python for each update and drops the last, smaller batch of an
+epoch; here an update takes milliseconds, and that batch counts as in the authors' code.
 """
 
 import functools
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from experiments.common.results import sign_of_life
 from experiments.uci.networks import Method, Networks, Setting, purposes
 
-# Updates between checkpoints, in whole epochs; some 5 s for 240 networks on a core.
+# Updates between checkpoints, in whole epochs; some 15 s for 240 networks on a core.
 SEGMENT_STEPS = 1000
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from experiments.common.config import check_at_least, check_positive, check_seeds, check_types
+from experiments.common.config import check_at_least, check_open_rates, check_positive, check_seeds, check_types
 from experiments.common.summary import means_and_errors
 from experiments.where_it_fails import equal_cost, line, pictures
 
@@ -68,9 +69,7 @@ class Config:
         check_at_least(self, 1, "width", "depth", "epochs", "batch_size")
         check_at_least(self, 2, "members")
         check_positive(self, "line_length_scale", "line_learning_rate", "learning_rate")
-        for name in ("line_rate", "rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must be above 0 and below 1, got {getattr(self, name)}")
+        check_open_rates(self, "line_rate", "rate")
         if self.line_batch_size > line.NUM_EXAMPLES:
             raise ValueError(f"line_batch_size must be at most {line.NUM_EXAMPLES}, got {self.line_batch_size}")
         check_seeds(self)
@@ -84,9 +83,9 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
       workdir: Absolute path of an existing folder, where the pictures go.
 
     Returns:
-      For each method on the line, and each for digits, means over seeds of what `line.measure` and `equal_cost.compare`
-      return, and their standard errors by the same name with "error"; and under "ensemble less MC dropout" the mean
-      differences, seed by seed, for digits.
+      For each method on the line, and each for digits, means of what `line.measure` and `equal_cost.compare` return,
+      over data sets and over tasks, and their standard errors by the same name with "error"; and under "ensemble less
+      MC dropout" the mean differences, seed by seed, for digits.
     """
     line_key, cost_key = jax.random.split(jax.random.key(config.seed))
     table_key, network_key = jax.random.split(line_key)
@@ -99,15 +98,21 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         equal_cost.compare(_cost_settings(config), seed, jax.random.fold_in(cost_key, seed), workdir)
         for seed in range(config.num_seeds)
     ]
-    digits = {name: means_and_errors([scores[name] for scores in seeds]) for name in seeds[0]}
+    digits = {name: means_and_errors(by_task([scores[name] for scores in seeds])) for name in seeds[0]}
     pictures.equal_cost(digits, SHOWN).savefig(workdir / "equal_cost.png")
-    return {**on_line, **digits, "ensemble less MC dropout": means_and_errors(differences(seeds))}
+    return {**on_line, **digits, "ensemble less MC dropout": means_and_errors(by_task(differences(seeds)))}
 
 
 def differences(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> list[dict[str, float]]:
     """By how much each score of the ensemble is above that of MC dropout with as many passes, seed by seed."""
     pairs = ((scores["ensemble"], scores["MC dropout"]) for scores in seeds)
     return [{name: ensemble[name] - dropout[name] for name in ensemble} for ensemble, dropout in pairs]
+
+
+def by_task(seeds: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Means over the seeds that have the same test pictures: these are not independent, which standard errors need."""
+    tasks = [seeds[first :: equal_cost.NUM_TASKS] for first in range(min(len(seeds), equal_cost.NUM_TASKS))]
+    return [{name: float(np.mean([scores[name] for scores in task])) for name in task[0]} for task in tasks]
 
 
 def _line_settings(config: Config) -> line.Settings:

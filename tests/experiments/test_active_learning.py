@@ -268,6 +268,7 @@ def test_scores_all_images_but_those_for_validation(small, tmp_path):
         ({"candidates": 5}, "candidates must be 0 or at least acquisition_size, 10, got 5"),
         ({"epoch_images": 600}, "epoch_images must be at least batch_size and max_labels, so that each label is used"),
         ({"max_labels": 10}, "max_labels must be at least 20, got 10"),
+        ({"num_validation": 59_500}, "together must be at most MNIST's 60000 training images, got 60141"),
         ({"num_seeds": 1}, "num_seeds must be at least 2"),
         ({"num_samples": 1}, "num_samples must be at least 2, got 1"),
     ],

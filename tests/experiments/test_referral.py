@@ -68,13 +68,16 @@ def test_ranks_by_each_measure_and_answers_by_the_network_that_it_is_of():
     one, other = jnp.array([[0.9, 0.1], [0.6, 0.4]]), jnp.array([[0.5, 0.5], [0.2, 0.8]])
     sampled = jaxdrop.ClassPrediction(one * other, None, jnp.array([1.0, 2.0]), None, jnp.array([3.0, 4.0]))
     ways = train.uncertainties(ensembles.Predictions(one, sampled, other))
-    np.testing.assert_allclose(ways["softmax confidence"][0], [0.1, 0.4], atol=1e-6)
-    np.testing.assert_allclose(ways["ensemble entropy"][0], [np.log(2), -0.2 * np.log(0.2) - 0.8 * np.log(0.8)], 1e-6)
+    for kind, probabilities in (("softmax", one), ("MC dropout", sampled.mean), ("ensemble", other)):
+        np.testing.assert_allclose(ways[f"{kind} confidence"][0], 1 - np.asarray(probabilities).max(-1), atol=1e-6)
+        assert ways[f"{kind} confidence"][1] is probabilities
+    for kind, probabilities in (("softmax", one), ("ensemble", other)):
+        entropy = -(np.asarray(probabilities) * np.log(probabilities)).sum(-1)
+        np.testing.assert_allclose(ways[f"{kind} entropy"][0], entropy, 1e-6)
+        assert ways[f"{kind} entropy"][1] is probabilities
     for name, uncertainty in (("predictive entropy", [1, 2]), ("mutual information", [3, 4])):
         np.testing.assert_array_equal(ways[name][0], uncertainty)
         assert ways[name][1] is sampled.mean
-    assert ways["softmax confidence"][1] is one
-    assert ways["ensemble entropy"][1] is other
 
 
 def test_each_seed_learns_its_own_examples(tmp_path):

@@ -261,6 +261,7 @@ def test_the_papers_numbers_stand_beside_the_same_experiment_only(experiment, ch
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar10_jpeg"])
 def test_published_repairs_stand_beside_the_same_network_on_the_original_pictures_only(dataset, tmp_path):
     config = {"dataset": dataset, "variants": "all", "depth": 28, "width": 10, "stride": 1, "max_examples": 0}
+    config |= {"max_test": 0, "validate": False}
     config |= {"epochs": 200, "num_seeds": 3, "num_samples": 30, "rate": 0.1, "num_repeats": 4}
     run = {"config": config, "metrics": REPAIRS, "seed": 7, "versions": {"jax": "1"}}
     text = shift.section(tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, "")
@@ -270,3 +271,7 @@ def test_published_repairs_stand_beside_the_same_network_on_the_original_picture
     assert row in text
     assert ("no number compares with published ones" in text) == (dataset == "cifar10_jpeg")
     assert shift.picture(run).axes[0].get_title(loc="left") == "accuracy %"
+    validated = {**run, "config": config | {"validate": True}, "device": {"kind": "abacus"}, "wall_seconds": 90}
+    text = shift.section(tmp_path / "one.json", validated, "")
+    assert "Validation examples." in text
+    assert "uncertainty-baselines" not in text

@@ -58,10 +58,13 @@ def test_measures_are_those_of_the_samples():
     entropy = -(mean * np.log(mean)).sum(-1)
     expected = {
         "max softmax": 1 - np.asarray(deterministic).max(-1),
+        "softmax entropy": -(deterministic * np.log(deterministic)).sum(-1),
+        "MC dropout's max probability": 1 - mean.max(-1),
         "predictive entropy": entropy,
         "mutual information": entropy + (samples * np.log(samples)).sum(-1).mean(0),
         "variation ratio": 1 - votes.max(-1) / 20,
         "mean standard deviation": samples.std(0).mean(-1),
+        "ensemble's max probability": 1 - np.asarray(ensemble).max(-1),
         "ensemble entropy": -(ensemble * np.log(ensemble)).sum(-1),
     }
     assert set(measures) == set(expected)
@@ -71,13 +74,13 @@ def test_measures_are_those_of_the_samples():
 
 def test_unknown_pictures_are_the_positives():
     scores = train.detect(predictions(SURE, 0), {"far": predictions(UNSURE, 1), "near": predictions(SURE[:2], 0)})
-    assert len(scores) == 6
+    assert len(scores) == 9
     for name, values in scores.items():
         far, near = ([values[f"{score}, {other}"] for score in train.SCORES] for other in ("far", "near"))
         np.testing.assert_allclose(far, [1, 1, 0], err_msg=name)
         np.testing.assert_allclose(near, [1 / 2, 2 / 6, 1], rtol=1e-6, err_msg=name)  # nothing tells them
     reverse = train.detect(predictions(UNSURE, 1), {"far": predictions(SURE, 0)})
-    assert [values["AUROC, far"] for values in reverse.values()] == [0] * 6
+    assert [values["AUROC, far"] for values in reverse.values()] == [0] * 9
 
 
 def test_quality_of_each_way_to_predict():

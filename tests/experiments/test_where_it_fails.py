@@ -13,7 +13,7 @@ from experiments.common import data
 from experiments.where_it_fails import equal_cost, line
 from experiments.where_it_fails.line import GRID, NOISE, Beliefs, Table, truth
 from experiments.where_it_fails.report import DIFFERENCE, away, verdict
-from experiments.where_it_fails.train import Config, _cost_settings, run
+from experiments.where_it_fails.train import Config, _cost_settings, by_task, run
 
 pytestmark = pytest.mark.thorough
 
@@ -106,6 +106,13 @@ def test_classes_are_left_out_in_turn_and_strange_pictures_are_made_of_test_pict
         np.testing.assert_array_equal(np.sort(shuffled[3].ravel()), np.sort(digits.test.images[3].ravel()))
         assert (shuffled != digits.test.images).any((1, 2)).all()
     assert left_out == set(range(10))
+
+
+def test_seeds_with_the_same_pictures_count_once():
+    seeds = [{"NLL": float(number)} for number in range(7)]
+    assert by_task(seeds) == [{"NLL": 2.5}, {"NLL": 3.5}, {"NLL": 2.0}, {"NLL": 3.0}, {"NLL": 4.0}]
+    assert by_task(seeds[:2]) == seeds[:2]
+    np.testing.assert_array_equal(equal_cost.task(1).test.images, equal_cost.task(6).test.images)
 
 
 def test_scores_the_mean_of_the_passes():
