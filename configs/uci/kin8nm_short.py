@@ -1,7 +1,7 @@
 r"""All methods on a robot arm (kin8nm) with a tenth of the published passes, and fewer samples.
 
 Command:  python -m experiments configs/uci/kin8nm_short.py
-Cost:     not run; some 30 minutes of CPU time, from the time that a step takes.
+Cost:     not run; some 20 minutes on one CPU core, from the time that kin8nm took.
 Expect:   no number that is published. With ten times the passes: configs/uci/kin8nm.py.
 """
 

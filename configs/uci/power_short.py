@@ -1,7 +1,7 @@
 r"""All methods on power plants with a tenth of the published passes, and fewer samples.
 
 Command:  python -m experiments configs/uci/power_short.py
-Cost:     not run; some 40 minutes of CPU time, from the time that a step takes.
+Cost:     not run; some 20 minutes on one CPU core, from the time that kin8nm took.
 Expect:   no number that is published. With ten times the passes: configs/uci/power.py.
 """
 
