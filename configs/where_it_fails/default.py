@@ -5,7 +5,7 @@ Cost:     23 minutes on one CPU core beside other work, by which it was slowed d
 Expect:   far from the data, a deviation of dropout that is 3.6 ± 0.5 (ReLU) or 1.0 ± 0.0 times (tanh) that among them,
           where the error is 12 or 2 times as large, and 95 % intervals that hold 33 ± 7 or 60 ± 10 % of the targets;
           five networks without dropout are no better (6 ± 5, 0 ± 0 %), a Gaussian process is (100 %). Of digits, a
-          likelihood of the ensemble that is better by 0.010 ± 0.003, and AUROCs by up to 0.19 ± 0.03.
+          likelihood of the ensemble that is better by 0.010 ± 0.002, and AUROCs by up to 0.19 ± 0.04.
 """
 
 from experiments.where_it_fails.train import Config
