@@ -273,8 +273,9 @@ def class_labels(name: str, scores: jax.Array, labels: jax.Array) -> None:
             f"{name} must be (batch, classes) and labels (batch,), got shapes {jnp.shape(scores)} and "
             f"{jnp.shape(labels)}."
         )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"labels must be integers, got {labels.dtype}.")
+    dtype = jnp.asarray(labels).dtype
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"labels must be integers, got {dtype}.")
     if len(labels) == 0:
         raise ValueError("labels must hold at least one example, got none.")
 

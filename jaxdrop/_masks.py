@@ -81,7 +81,9 @@ def keep_numbered(key: jax.Array, numbers: jax.Array, rate: jax.typing.ArrayLike
     """
     levels = _levels(jnp.asarray(rate, jnp.float32), bits)
     if _draws_itself(key):
-        drawn = jax.vmap(lambda number: jax.random.bits(jax.random.fold_in(key, number)))(numbers.ravel())
+        drawn = jax.vmap(lambda number: jax.random.bits(jax.random.fold_in(key, number), (), jnp.uint32))(
+            numbers.ravel()
+        )
         drawn = drawn.reshape(numbers.shape)
     else:
         drawn, _ = threefry2x32(*_key_words(key), numbers.astype(jnp.uint32), jnp.zeros(numbers.shape, jnp.uint32))
@@ -184,7 +186,7 @@ def random_uints(key: jax.Array, shape: tuple[int, ...], bits: int) -> jax.Array
     if not shape:
         return random_uints(key, (1,), bits).reshape(())
     if _draws_itself(key):
-        return jax.random.bits(key, shape) >> np.uint32(32 - bits)
+        return jax.random.bits(key, shape, jnp.uint32) >> np.uint32(32 - bits)
     layout = _layout(shape, bits)
     # The same integers, by two programs. XLA's CPU backend fuses the generator into whatever reads the mask, and
     # vectorises it best when it is purely elementwise: nothing is stored. An accelerator's integer units would then
@@ -233,7 +235,7 @@ def draw_blocks(key: jax.Array, shape: tuple[int, ...], column: jax.typing.Array
         raise ValueError(f"shape must have at most 2**32 elements, got {shape}.")
     if _draws_itself(key):
         first, second = jax.random.split(jax.random.fold_in(key, column))
-        return jax.random.bits(first, shape), jax.random.bits(second, shape)
+        return jax.random.bits(first, shape, jnp.uint32), jax.random.bits(second, shape, jnp.uint32)
     column = jnp.broadcast_to(jnp.asarray(column, jnp.uint32), shape)
     return threefry2x32(*_key_words(key), _rows(shape, -1), column)
 

@@ -37,13 +37,13 @@ def antithetic(key: jax.Array, number: jax.Array) -> jax.Array:
     return _related(key, number, jnp.zeros((), jnp.uint32))
 
 
-def balanced(key: jax.Array, number: jax.Array, size: int) -> jax.Array:
+def balanced(key: jax.Array, number: jax.Array, size: jax.typing.ArrayLike) -> jax.Array:
     """Returns the key of the sample `number` of a group of `size`."""
-    return _related(key, number, jnp.full((), size, jnp.uint32))
+    return _related(key, number, jnp.asarray(size).astype(jnp.uint32))
 
 
 def _related(key: jax.Array, number: jax.Array, size: jax.Array) -> jax.Array:
-    words = jax.random.bits(key, (2,))
+    words = jax.random.bits(key, (2,), jnp.uint32)
     return jax.random.wrap_key_data(jnp.stack([*words, number.astype(jnp.uint32), size]), impl=_RELATED)
 
 

@@ -78,7 +78,7 @@ def add(running: Running, drawn: Drawn, blocks: jax.Array, valid: jax.Array) -> 
     away = jax.tree.map(lambda leaf, origin: only_valid(leaf - origin[None]), drawn, first)
     votes = None if drawn.entropies is None else jax.tree.map(lambda leaf: only_valid(_vote(leaf)), drawn.values)
     added = Totals(away.values, jax.tree.map(jnp.square, away.values), away.entropies, votes)
-    weights = (blocks[None] == jnp.arange(len(running.counts))[:, None]) & valid[None]
+    weights = (blocks[None] == jnp.arange(len(running.counts), dtype=blocks.dtype)[:, None]) & valid[None]
 
     def into_blocks(totals: jax.Array, leaf: jax.Array) -> jax.Array:
         if len(leaf) == 1:
@@ -133,6 +133,7 @@ def _statistics(running: Running, totals: Totals, count: jax.Array) -> Predictio
     variance = jax.tree.map(lambda total, a: jnp.maximum(average(total) - jnp.square(a), 0), totals.squares, away)
     if running.first.entropies is None:
         return Prediction(mean, variance)
+    mean = jax.tree.map(lambda leaf: jnp.clip(leaf, 0, 1), mean)  # where rounding may not leave it
     expected = jax.tree.map(lambda origin, total: origin + average(total), running.first.entropies, totals.entropies)
     entropy = jax.tree.map(_entropy, mean)
     # Concavity makes it non-negative; rounding may not.
@@ -143,12 +144,12 @@ def _statistics(running: Running, totals: Totals, count: jax.Array) -> Predictio
 
 def _correction(differences: jax.Array, counts: jax.Array) -> jax.Array:
     """What the jackknife adds to a statistic, from its differences to the values with a block left out."""
-    shares = counts / counts.sum()
+    shares = counts / counts.sum(dtype=counts.dtype)
     return jnp.tensordot((1 - shares).astype(differences.dtype), differences, 1, precision="highest")
 
 
 def _error(differences: jax.Array, correction: jax.Array, counts: jax.Array) -> jax.Array:
-    odds = (counts.sum() - counts) / counts  # of samples left to those left out
+    odds = (counts.sum(dtype=counts.dtype) - counts) / counts  # of samples left to those left out
     column = odds.astype(differences.dtype).reshape(-1, *[1] * (differences.ndim - 1))
     return jnp.sqrt((jnp.square(column * differences - correction[None]) / column).mean(0))
 

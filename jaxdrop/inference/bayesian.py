@@ -134,7 +134,7 @@ def _divergence(
     _checks.positive("length_scale", length_scale)
     _checks.at_least("num_data", num_data, 1)
     keep = 1 - _float(rate)
-    return (1 / keep if rescaled else keep) * jnp.square(_float(length_scale)) / (2 * num_data)
+    return (1 / keep if rescaled else keep) * jnp.square(_float(length_scale)) / (2.0 * num_data)
 
 
 def _float(value: jax.typing.ArrayLike) -> jax.Array:

@@ -146,7 +146,7 @@ def monte_carlo(
         _check_tolerance(plan)
     if not _is_pytree(sample):
         sample = jax.tree_util.Partial(sample)
-    if progress and not isinstance(key, Tracer):
+    if progress:
         return _with_progress(sample, key, tolerance, plan)
     return _run(sample, key, tolerance, plan)
 
@@ -215,6 +215,8 @@ def _with_progress(
     from tqdm import tqdm
 
     draw, running = _begin_alone(sample, key, plan)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((draw, running))):
+        return _run(sample, key, tolerance, plan)  # the key or the model's data are traced: there is nothing to show
     number = _chunk_size(draw, key, plan, plan.num_samples) if tolerance is None else plan.round
     samples = []
     with tqdm(total=plan.num_samples, unit="sample") as bar:
@@ -249,7 +251,9 @@ def _sample_key(key: jax.Array, number: jax.Array, plan: _Plan) -> jax.Array:
     related = jax.random.fold_in(key, group)
     if plan.masks == "antithetic":
         return _related_keys.antithetic(related, place)
-    return _related_keys.balanced(related, place, plan.group)
+    # The last group may be smaller, and is balanced within itself.
+    size = jnp.minimum(plan.group, plan.num_samples - group * plan.group)
+    return _related_keys.balanced(related, place, size)
 
 
 def _advance(
@@ -260,7 +264,7 @@ def _advance(
     end = jnp.minimum(running.drawn + number, plan.num_samples)
 
     def step(running: Running, _: None) -> tuple[Running, Any]:
-        numbers = running.drawn + jnp.arange(chunk_size)
+        numbers = running.drawn + jnp.arange(chunk_size, dtype=jnp.int32)
         # One by one: under vmap, fold_in of an 'unsafe_rbg' key would give every sample the same key.
         keys = lax.map(lambda number: _sample_key(key, number, plan), numbers)
         if plan.sharding is not None:
@@ -271,7 +275,8 @@ def _advance(
         return _running.add(running, drawn, blocks, numbers < end), drawn.values if plan.return_samples else None
 
     running, samples = lax.scan(step, running, length=math.ceil(number / chunk_size))
-    return running, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples)
+    # The last chunk may be larger than what is left to draw.
+    return running, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:number], samples)
 
 
 _advance_alone = jax.jit(_advance, static_argnums=(3, 4))
@@ -281,7 +286,7 @@ _advance_alone = jax.jit(_advance, static_argnums=(3, 4))
 def _error(running: Running, plan: _Plan) -> jax.Array:
     """Returns the largest standard error of the statistic for which there is a tolerance."""
     errors = getattr(_running.finish(running).standard_error, plan.tolerance_of)
-    return functools.reduce(jnp.maximum, [leaf.max().astype(jnp.float32) for leaf in jax.tree.leaves(errors)])
+    return functools.reduce(jnp.maximum, [leaf.max(initial=0).astype(jnp.float32) for leaf in jax.tree.leaves(errors)])
 
 
 def _finish(running: Running, samples: Any, plan: _Plan) -> Prediction | ClassPrediction:

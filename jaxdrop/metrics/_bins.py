@@ -105,7 +105,7 @@ def _forecasts(
     if class_wise:
         classes = jnp.arange(probabilities.shape[-1], dtype=labels.dtype)
         return probabilities.T, jnp.asarray(labels[None, :] == classes[:, None], dtype=float)
-    return probabilities.max(-1), jnp.asarray(probabilities.argmax(-1).astype(labels.dtype) == labels, dtype=float)
+    return probabilities.max(-1), jnp.asarray(probabilities.argmax(-1) == jnp.asarray(labels).astype(int), dtype=float)
 
 
 @functools.partial(jnp.vectorize, signature="(n),(n),(e)->(b),(b),(b),(b)")

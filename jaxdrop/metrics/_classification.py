@@ -25,7 +25,7 @@ def accuracy(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       0.5
     """
     _checks.class_labels("probabilities", probabilities, labels)
-    return jnp.mean(probabilities.argmax(-1).astype(labels.dtype) == labels, dtype=float)
+    return jnp.mean(probabilities.argmax(-1) == jnp.asarray(labels).astype(int), dtype=float)
 
 
 def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.Array:

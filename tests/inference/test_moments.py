@@ -355,6 +355,53 @@ def test_a_loop_is_the_program_written_out(covariance):
 
 
 @pytest.mark.thorough
+def test_decisions_that_a_loop_makes_stay_decisions():
+    def sample(key):
+        def turn(ever, key):
+            now = jax.random.bernoulli(key, 0.3, (2,))
+            return ever | now, (ever | now, now)
+
+        ever, (so_far, now) = lax.scan(turn, jnp.zeros(2, bool), jax.random.split(key, 3))
+        return tuple(jnp.where(decision, 2.0, 0.0) for decision in (ever, so_far, now))
+
+    ever, so_far, now = jaxdrop.moments(sample).mean
+    chances = np.array([0.3, 0.51, 0.657])  # that something of chance 0.3 has happened
+    np.testing.assert_allclose(ever, 2 * chances[[2, 2]], rtol=1e-5)
+    np.testing.assert_allclose(so_far, 2 * np.stack([chances] * 2, 1), rtol=1e-5)
+    np.testing.assert_allclose(now, 0.6, rtol=1e-5)
+    np.testing.assert_allclose(jaxdrop.moments(sample).variance[2], 4 * 0.3 * 0.7, rtol=1e-5)
+
+
+def test_the_norm_of_an_example_of_zeros_is_known():
+    x = jnp.array([[0.0, 0.0], [3.0, 4.0]])
+    p = jaxdrop.moments(lambda key: jnp.linalg.norm(jaxdrop.dropout(key, x, 0.5), axis=-1))
+    assert (p.mean[0], p.variance[0]) == (0, 0)
+    assert p.variance[1] > 1
+
+
+def test_arrays_are_stacked_and_taken_apart():
+    x = jnp.asarray(X)
+    p = jaxdrop.moments(lambda key: jnp.stack([jaxdrop.dropout(key, x, 0.5), x]))
+    np.testing.assert_allclose(p.mean, [X, X], rtol=1e-5)
+    np.testing.assert_allclose(p.variance, [X**2, 0 * X], rtol=1e-5)
+    p = jaxdrop.moments(lambda key: jnp.unstack(jaxdrop.dropout(key, x, 0.5))[1])
+    np.testing.assert_allclose(p.variance, X[1] ** 2, rtol=1e-5)
+
+
+def test_limits_of_uniform_numbers_may_differ():
+    p = jaxdrop.moments(lambda key: jax.random.uniform(key, (2,), minval=jnp.array([-1.0, 0.0])))
+    np.testing.assert_allclose(p.mean, [0, 0.5], atol=1e-6)
+    np.testing.assert_allclose(p.variance, [1 / 3, 1 / 12], rtol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [jaxdrop.dropout, jaxdrop.gaussian_dropout])
+def test_knows_the_noise_in_64_bits(noise):
+    with jax.enable_x64(True):
+        p = jaxdrop.moments(lambda key: noise(key, jnp.asarray(X), 0.25))
+    np.testing.assert_allclose(p.mean, X, rtol=1e-5)
+    np.testing.assert_allclose(p.variance, X**2 / 3, rtol=1e-4)
+
+
 def test_gradients_flow_into_the_model():
     def loss(kernel):
         p = jaxdrop.moments(lambda key: jax.nn.relu(jaxdrop.dropout(key, X, 0.4) @ kernel))

@@ -84,9 +84,42 @@ def test_results_are_the_same_under_jit_and_with_a_progress_bar(sample, getkey, 
     run = functools.partial(jaxdrop.monte_carlo, num_samples=23, outputs="logits", chunk_size=5, return_samples=True)
     expected = run(sample, key)
     assert_close(jax.jit(functools.partial(run, progress=True))(sample, key), expected)
+    assert_close(jax.jit(lambda sample: run(sample, key, progress=True))(sample), expected)
     assert "23/23" not in capsys.readouterr().err
     assert_close(run(sample, key, progress=True), expected)
     assert "23/23" in capsys.readouterr().err
+
+
+@pytest.mark.thorough
+def test_progress_over_devices_returns_the_same_samples(getkey):
+    key = getkey()
+    mesh = jax.make_mesh((8,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+    run = functools.partial(jaxdrop.monte_carlo, lambda key: jax.random.normal(key, (2,)), key, 60, return_samples=True)
+    # On 8 devices a call of 20 becomes one of 24, and its chunks of 12 become 16.
+    p = run(chunk_size=20, sharding=NamedSharding(mesh, P("samples")), progress=True)
+    assert_close(p, run())
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("masks", ["independent", "antithetic", "balanced"])
+def test_draws_in_64_bits(masks, getkey):
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        x = jnp.ones(1000, jnp.float32)
+        p = jaxdrop.monte_carlo(lambda key: jaxdrop.dropout(key, x, 0.5), getkey(), 20, masks=masks)
+    assert_mean(np.asarray(p.mean)[:, None], 1, standard_deviation=20**-0.5)
+
+
+def test_an_average_probability_is_one_whatever_the_first_sample(getkey):
+    key = getkey()
+    first = jax.random.key_data(jax.random.fold_in(key, 0))
+
+    def sample(key):
+        p = jnp.where((jax.random.key_data(key) == first).all(), 0.9, 0.0)
+        return jnp.stack([p, 1 - p])[None]
+
+    p = jaxdrop.monte_carlo(sample, key, 20_000, outputs="probabilities", num_blocks=1, chunk_size=1)
+    assert ((p.mean >= 0) & (p.mean <= 1)).all()
+    assert (p.predictive_entropy >= 0).all()
 
 
 @pytest.mark.thorough

@@ -48,6 +48,19 @@ def drawn(rate, key, num_samples, **arguments):
 
 
 @pytest.mark.thorough
+def test_the_last_block_is_balanced_if_it_is_smaller(getkey):
+    def sample(key):
+        return jaxdrop.dropout(key, jnp.ones(1000), 0.5)
+
+    # Blocks of 10, and one of 5.
+    p = jaxdrop.monte_carlo(sample, getkey(), 95, masks="balanced", return_samples=True)
+    dropped = np.asarray(p.samples) == 0
+    assert set(dropped[90:].sum(0)) == {2, 3}
+    assert set(dropped[80:90].sum(0)) == {5}
+    assert_frequency(dropped[92].sum(), 1000, 0.5)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize(("rate", "num_samples", "num_blocks"), [(0.25, 40, 10), (0.3, 10, 1)])
 def test_balanced_masks_drop_every_unit_equally_often(rate, num_samples, num_blocks, getkey):
     for layer in drawn(rate, getkey(), num_samples, masks="balanced", num_blocks=num_blocks):

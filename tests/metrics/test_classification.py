@@ -116,3 +116,9 @@ def test_refuses_arrays_that_would_only_broadcast(metric):
         metric(probabilities, jnp.zeros(3))
     with pytest.raises(ValueError, match="at least one example"):
         metric(jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32))
+
+
+def test_labels_of_few_bits_do_not_count_around():
+    probabilities = jnp.eye(300)[jnp.array([256, 257])]
+    assert accuracy(probabilities, jnp.array([0, 1], jnp.uint8)) == 0
+    assert expected_calibration_error(probabilities, jnp.array([0, 1], jnp.uint8)) == 1

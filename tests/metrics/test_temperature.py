@@ -75,3 +75,10 @@ def test_ends():
 def test_refuses_what_are_no_logits_of_classes():
     with pytest.raises(ValueError, match=r"logits must be \(batch, classes\) and labels \(batch,\), got shapes \(3,\)"):
         fit_temperature(jnp.zeros(3), jnp.zeros(3, int))
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels"), [([[1.0, np.nan], [1.0, 0.0]], [0, 1]), ([[1.0, 2.0], [1.0, 0.0]], [0, 5])]
+)
+def test_what_has_no_likelihood_has_no_temperature(logits, labels):
+    assert np.isnan(fit_temperature(jnp.array(logits), jnp.array(labels)))

@@ -96,3 +96,8 @@ def test_one_class_is_certain():
 def test_refuses_what_has_no_samples(metric, shape):
     with pytest.raises(ValueError, match="samples must have 2 or more axes, the first over at least one sample"):
         metric(jnp.zeros(shape))
+
+
+def test_probabilities_next_to_the_smallest_number_have_finite_information():
+    samples = jnp.zeros((100, 1, 2)).at[:, :, 1].set(1.0).at[0, 0, 0].set(1e-37)
+    np.testing.assert_allclose(metrics.mutual_information(samples), [0], atol=1e-30)

@@ -86,9 +86,11 @@ def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
 def _positive(value: Random) -> Random:
     """Takes what has a logarithm or a square root, a variance say, for log-normal: a normal one may be below zero."""
     mean, variance = stats(value)
-    spread = jnp.log1p(variance / jnp.square(mean))
-    logarithm = normal(Stats(jnp.log(mean) - spread / 2, spread))
-    return Random(logarithm.root, lambda z, memo: jnp.exp(z), value.shape, None)
+    known = variance <= 0  # the norm of an example of zeros, say, which has no logarithm
+    safe = jnp.where(known, 1, mean)
+    spread = jnp.log1p(jnp.where(known, 1, variance) / jnp.square(safe))
+    logarithm = normal(Stats(jnp.log(safe) - spread / 2, spread))
+    return Random(logarithm.root, lambda z, memo: jnp.where(known, mean, jnp.exp(z)), value.shape, None)
 
 
 def _is_float(aval: Any) -> bool:

@@ -21,7 +21,7 @@ ENTRYWISE = COMPARISONS | LINEAR_ENTRYWISE | KINKED | SMOOTH | {"mul", "div", "s
 DECISIONS = {"and", "or", "not", "xor"}
 # Entries put elsewhere, and sums of entries: variances of independent entries move and add up as means do.
 MOVES = {"broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "rev", "slice", "split", "concatenate"}
-MOVES |= {"pad", "gather", "dynamic_slice", "dynamic_update_slice", "scatter", "tile"}
+MOVES |= {"stack", "unstack", "pad", "gather", "dynamic_slice", "dynamic_update_slice", "scatter", "tile"}
 SUMS = MOVES | {"reduce_sum", "cumsum", "reduce_window_sum", "scatter-add"}
 PRODUCTS = {"dot_general", "conv_general_dilated"}
 

@@ -18,6 +18,7 @@ from jaxdrop.inference._propagation.random import (
     KEY,
     Random,
     Value,
+    chance,
     mixture,
     normal,
     probability,
@@ -122,8 +123,10 @@ def _packed(value: Value) -> Any:
     return stats(as_random(value)) if isinstance(value, Random | Uniform) else value
 
 
-def _unpacked(value: Any) -> Value:
-    return normal(value) if isinstance(value, Stats) else value
+def _unpacked(value: Any, aval: Any) -> Value:
+    if not isinstance(value, Stats):
+        return value
+    return chance(value.mean) if aval.dtype == bool else normal(value)
 
 
 def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
@@ -143,7 +146,8 @@ def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     carry, xs = rest[:num_carry], rest[num_carry:]
 
     def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], list[Any]]:
-        args = [KEY if i in keys else _unpacked(x) for i, x in enumerate([*carry, *xs])]
+        inside = [v.aval for v in body.jaxpr.invars[num_consts:]]
+        args = [KEY if i in keys else _unpacked(x, inside[i]) for i, x in enumerate([*carry, *xs])]
         outs = [_packed(out) for out in evaluate(body.jaxpr, body.consts, [*consts, *args])]
         return [None if i in keys else out for i, out in enumerate(outs[:num_carry])], outs[num_carry:]
 
@@ -158,7 +162,8 @@ def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
             return _as_random_as(before, after), ys
 
         carry, ys = lax.scan(turn, carry, xs, length=length, reverse=eqn.params["reverse"], unroll=eqn.params["unroll"])
-    return [*(KEY if i in keys else _unpacked(x) for i, x in enumerate(carry)), *map(_unpacked, ys)]
+    outs = enumerate(zip([*carry, *ys], out_types(eqn), strict=True))
+    return [KEY if i in keys and i < num_carry else _unpacked(x, aval) for i, (x, aval) in outs]
 
 
 def _longer(types: list[Any], inside: list[Any]) -> int:

@@ -55,7 +55,7 @@ def evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
 def _sums(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     """Sums of independent entries, and moves of entries."""
     name, out = eqn.primitive.name, out_type(eqn)
-    holders = range(len(values)) if name == "concatenate" else _HOLDERS.get(name, (0,))
+    holders = range(len(values)) if name in ("concatenate", "stack") else _HOLDERS.get(name, (0,))
     if any(isinstance(value, Random) and i not in holders for i, value in enumerate(values)):
         return None
     held = [stats_as(value, out) if i in holders else Stats(value, value) for i, value in enumerate(values)]

@@ -23,6 +23,8 @@ from jaxdrop.inference._propagation.random import (
 )
 
 # The same comparison with its operands exchanged.
+# Moves that put entries beside others, which may not be uniform.
+_JOINS = {"pad", "scatter", "dynamic_update_slice", "concatenate", "stack"}
 _EXCHANGED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 _COMPARE = {
     "lt": jnp.less,
@@ -128,7 +130,7 @@ def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
             return Uniform(u.root, (u.shift - one) / steps + 1, u.scale / steps, out.shape, False)
         case "max" | "min" if is_constant(u.shift, u.scale, known[0]):
             ends = u.shift, u.shift + u.scale - np.float32(u.whole)
-            guard = known[0] <= min(ends) if name == "max" else known[0] >= max(ends)
+            guard = known[0] <= np.minimum(*ends) if name == "max" else known[0] >= np.maximum(*ends)
             return u if np.all(guard) else None  # against rounding
         case "erf_inv" if is_constant(u.shift, u.scale) and np.allclose(u.shift, -1) and np.allclose(u.scale, 2):
             # How normal numbers are made: they have the variance 1/2 here.
@@ -148,7 +150,7 @@ def _alike(u: Uniform, value: Value) -> bool:
 
 def _move(eqn: core.JaxprEqn, u: Uniform, values: list[Value]) -> Value | None:
     """Puts entries elsewhere; new ones, as they are when padding, or entries put twice, would not be uniform."""
-    if len(eqn.outvars) > 1 or eqn.primitive.name in ("pad", "scatter", "dynamic_update_slice", "concatenate"):
+    if len(eqn.outvars) > 1 or eqn.primitive.name in _JOINS:
         return None
 
     def move(y: Any) -> Any:
