@@ -273,11 +273,15 @@ def class_labels(name: str, scores: jax.Array, labels: jax.Array) -> None:
             f"{name} must be (batch, classes) and labels (batch,), got shapes {jnp.shape(scores)} and "
             f"{jnp.shape(labels)}."
         )
-    dtype = jnp.asarray(labels).dtype
-    if not jnp.issubdtype(dtype, jnp.integer):
-        raise TypeError(f"labels must be integers, got {dtype}.")
+    _integers("labels", labels)
     if len(labels) == 0:
         raise ValueError("labels must hold at least one example, got none.")
+
+
+def _integers(name: str, x: jax.Array) -> None:
+    dtype = jnp.asarray(x).dtype
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"{name} must be integers, got {dtype}.")
 
 
 def samples(name: str, x: jax.Array, min_ndim: int) -> None:
@@ -295,8 +299,7 @@ def class_samples(name: str, x: jax.Array, labels: jax.Array) -> None:
             f"{name} must be (num_samples, batch, classes) and labels (batch,), of at least one sample and example, "
             f"got shapes {jnp.shape(x)} and {jnp.shape(labels)}."
         )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"labels must be integers, got {labels.dtype}.")
+    _integers("labels", labels)
 
 
 def sample_targets(x: jax.Array, targets: jax.Array) -> None:
@@ -393,8 +396,7 @@ def labels_of_logits(name: str, labels: jax.Array, logits_name: str, logits: jax
         raise ValueError(
             f"{logits_name} must be (..., classes) and {name} (...), got shapes {logits.shape} and {labels.shape}."
         )
-    if not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise TypeError(f"{name} must be integers, got {labels.dtype}.")
+    _integers(name, labels)
 
 
 def samples_of_logits(name: str, samples: jax.Array, logits_name: str, logits: jax.Array) -> None:

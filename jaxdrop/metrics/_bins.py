@@ -101,11 +101,12 @@ def _forecasts(
     """Returns probabilities and outcomes as (batch,), or as (classes, batch) if class-wise."""
     _checks.class_labels("probabilities", probabilities, labels)
     _checks.at_least("num_bins", num_bins, 1)
-    probabilities, labels = jnp.asarray(probabilities, dtype=float), jnp.asarray(labels)
+    # Labels of few bits may not hold the number of every class.
+    probabilities, labels = jnp.asarray(probabilities, dtype=float), jnp.asarray(labels).astype(int)
     if class_wise:
         classes = jnp.arange(probabilities.shape[-1], dtype=labels.dtype)
         return probabilities.T, jnp.asarray(labels[None, :] == classes[:, None], dtype=float)
-    return probabilities.max(-1), jnp.asarray(probabilities.argmax(-1) == jnp.asarray(labels).astype(int), dtype=float)
+    return probabilities.max(-1), jnp.asarray(probabilities.argmax(-1) == labels, dtype=float)
 
 
 @functools.partial(jnp.vectorize, signature="(n),(n),(e)->(b),(b),(b),(b)")

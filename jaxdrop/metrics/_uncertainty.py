@@ -83,9 +83,9 @@ def mutual_information(samples: jax.Array) -> jax.Array:
     _checks.samples("samples", samples, 2)
     samples = jnp.asarray(samples, dtype=float)
     mean = jnp.broadcast_to(samples.mean(0), samples.shape)
-    # A probability that is next to the smallest number may have a mean of 0: its part is nothing, and not infinite.
-    parts = jnp.where(mean > 0, jax.scipy.special.rel_entr(samples, jnp.where(mean > 0, mean, 1.0)), 0.0)
-    return jnp.maximum(parts.sum(-1).mean(0), 0.0)
+    # The mean of probabilities next to the smallest number is rounded to 0, from which anything is infinitely far.
+    mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny)
+    return jnp.maximum(jax.scipy.special.rel_entr(samples, mean).sum(-1).mean(0), 0.0)
 
 
 def variation_ratio(samples: jax.Array) -> jax.Array:

@@ -402,6 +402,7 @@ def test_knows_the_noise_in_64_bits(noise):
     np.testing.assert_allclose(p.variance, X**2 / 3, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_gradients_flow_into_the_model():
     def loss(kernel):
         p = jaxdrop.moments(lambda key: jax.nn.relu(jaxdrop.dropout(key, X, 0.4) @ kernel))

@@ -122,3 +122,5 @@ def test_labels_of_few_bits_do_not_count_around():
     probabilities = jnp.eye(300)[jnp.array([256, 257])]
     assert accuracy(probabilities, jnp.array([0, 1], jnp.uint8)) == 0
     assert expected_calibration_error(probabilities, jnp.array([0, 1], jnp.uint8)) == 1
+    bins = equal_width_bins(probabilities, jnp.array([0, 1], jnp.uint8), class_wise=True)
+    np.testing.assert_array_equal(bins.outcome.sum(-1), jnp.arange(300) < 2)

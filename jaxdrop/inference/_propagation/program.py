@@ -146,8 +146,7 @@ def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     carry, xs = rest[:num_carry], rest[num_carry:]
 
     def step(carry: list[Any], xs: list[Any]) -> tuple[list[Any], list[Any]]:
-        inside = [v.aval for v in body.jaxpr.invars[num_consts:]]
-        args = [KEY if i in keys else _unpacked(x, inside[i]) for i, x in enumerate([*carry, *xs])]
+        args = [KEY if i in keys else _unpacked(x, types[i]) for i, x in enumerate([*carry, *xs])]
         outs = [_packed(out) for out in evaluate(body.jaxpr, body.consts, [*consts, *args])]
         return [None if i in keys else out for i, out in enumerate(outs[:num_carry])], outs[num_carry:]
 

@@ -22,9 +22,9 @@ from jaxdrop.inference._propagation.random import (
     stats,
 )
 
-# The same comparison with its operands exchanged.
 # Moves that put entries beside others, which may not be uniform.
 _JOINS = {"pad", "scatter", "dynamic_update_slice", "concatenate", "stack"}
+# The same comparison with its operands exchanged.
 _EXCHANGED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 _COMPARE = {
     "lt": jnp.less,
