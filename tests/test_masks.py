@@ -65,8 +65,8 @@ shapes = st.lists(st.integers(0, 9), max_size=4).map(tuple)
 @pytest.mark.thorough
 @settings(max_examples=20, deadline=None)
 @given(shape=shapes, bits=st.sampled_from([8, 16, 32]), seed=st.integers(0, 2**32 - 1))
-def test_both_programs_draw_the_same_integers(shape, bits, seed):
-    """The one for accelerators and the one for CPUs."""
+def test_all_programs_draw_the_same_integers(shape, bits, seed):
+    """The one for accelerators and the two for CPUs."""
     key = jax.random.key(seed)
     drawn = _masks.random_uints(key, shape, bits)
     assert drawn.shape == shape
@@ -75,8 +75,24 @@ def test_both_programs_draw_the_same_integers(shape, bits, seed):
         assert int(drawn.max()) < 2**bits
     if shape:
         layout, words = _masks._layout(shape, bits), _masks._key_words(key)
-        for program in (_masks._packed, _masks._elementwise):
+        for program in (_masks._packed, _masks._elementwise, _masks._held):
             np.testing.assert_array_equal(jax.jit(program, static_argnums=2)(*words, layout), drawn)
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_a_mask_that_many_share_is_drawn_once_on_a_cpu(bits):
+    """And is the mask that a few share, each of whom draws it."""
+
+    def first_row(rows):
+        x = jnp.ones((rows, 45))
+        draw = jax.jit(lambda key: jaxdrop.dropout(key, x, 0.5, broadcast_dims=(0,), bits=bits))
+        return draw(jax.random.key(0))[0], draw.lower(jax.random.key(0)).compile().as_text()
+
+    (many, loop), (few, fused) = first_row(1000), first_row(2)
+    np.testing.assert_array_equal(many, few)
+    if jax.default_backend() == "cpu":
+        assert " while(" in loop
+        assert " while(" not in fused
 
 
 @pytest.mark.thorough
