@@ -166,6 +166,7 @@ def uncertainty_histograms(uncertainty: Mapping[str, ArrayLike], *, label: str =
       A figure of one histogram for each set, of unit area, in the same bins.
 
     Raises:
+      ValueError: If there is no set, or one is empty or has numbers that are not finite.
       ImportError: If matplotlib is missing.
 
     Examples:
@@ -173,9 +174,11 @@ def uncertainty_histograms(uncertainty: Mapping[str, ArrayLike], *, label: str =
       >>> uncertainty_histograms(sets, label="entropy (nats)").axes[0].get_xlabel()
       'entropy (nats)'
     """
+    if not uncertainty:
+        raise ValueError("uncertainty must have at least one set, got none.")
     figure = _figure(6, 4)
     axes = figure.subplots()
-    sets = {name: np.ravel(np.asarray(values)) for name, values in uncertainty.items()}
+    sets = {name: _finite(name, values) for name, values in uncertainty.items()}
     edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=40)
     for i, (name, values) in enumerate(sets.items()):
         colour = _CYCLE[i % len(_CYCLE)]
@@ -257,6 +260,13 @@ def pruning_report(report: PruningReport, threshold: float | None = 3.0) -> Figu
         _tidy(axes)
     rows[-1, 0].set_xlabel("log alpha: logarithm of a weight's variance over its squared mean")
     return figure
+
+
+def _finite(name: str, values: ArrayLike) -> np.ndarray:
+    numbers = np.ravel(np.asarray(values)).astype(float)
+    if numbers.size == 0 or not np.isfinite(numbers).all():
+        raise ValueError(f"uncertainty[{name!r}] must be of finite numbers, at least one, got {numbers}.")
+    return numbers
 
 
 def _figure(width: float, height: float) -> Figure:

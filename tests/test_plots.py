@@ -72,6 +72,19 @@ def test_histograms_have_unit_area_in_shared_bins():
         assert (edges[0], edges[-1]) == (0, 4)
 
 
+def test_histograms_of_any_float():
+    (axes,) = plots.uncertainty_histograms({"half": jnp.linspace(0, 1, 5, dtype=jnp.bfloat16)}).axes
+    assert axes.get_xlim()[1] > 1
+
+
+@pytest.mark.parametrize("values", [[], [0.0, np.inf], [np.nan]])
+def test_histograms_refuse_what_is_in_no_bin(values):
+    with pytest.raises(ValueError, match=r"uncertainty\['out'\] must be of finite numbers"):
+        plots.uncertainty_histograms({"in": jnp.ones(3), "out": jnp.array(values)})
+    with pytest.raises(ValueError, match="at least one set"):
+        plots.uncertainty_histograms({})
+
+
 @pytest.mark.parametrize(("shape", "number"), [((4, 16), 1), ((11, 5, 7), 11), ((1, 1, 1), 1)])
 def test_masks_are_shown_as_rows_or_pictures(shape, number):
     values = np.random.default_rng(0).random(shape) < 0.5

@@ -192,11 +192,13 @@ def _gains(samples: jax.Array, log_weights: jax.Array, probability: jax.Array, c
     """
     classes = samples.shape[-1]
     weights = jax.nn.softmax(log_weights, axis=1)
-    entropies = probability @ weights
+    # A gain is a small difference: not in TF32, which a GPU would take.
+    product = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    entropies = product(probability, weights)
 
     def gain(one: jax.Array) -> jax.Array:
-        mixed = jnp.matmul(weights, one, precision=lax.Precision.HIGHEST)
-        return probability @ entr(mixed).sum(-1) - entropies @ entr(one).sum(-1)
+        mixed = product(weights, one)
+        return product(probability, entr(mixed).sum(-1)) - product(entropies, entr(one).sum(-1))
 
     size = chunk_size or max(1, _ELEMENTS // (len(weights) * classes))
     return jnp.maximum(lax.map(gain, jnp.moveaxis(samples, 1, 0), batch_size=size), 0)

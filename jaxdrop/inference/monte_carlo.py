@@ -111,7 +111,8 @@ def monte_carlo(
       chunk_size: Draws made at once by `jax.vmap`; more is faster for small models and takes more memory. By default it
         is chosen from the size of the model's arrays. Results depend on it by rounding only.
       sharding: How the samples of a chunk are spread over devices, as a sharding of an array of one axis. A batch that
-        is spread over devices needs nothing but arguments that are.
+        is spread over devices needs nothing but arguments that are; where the axes of their mesh are explicit, as by
+        default, call this in `jax.sharding.auto_axes`.
       return_samples: Whether to return the samples too, which needs memory for all of them.
       progress: Whether to show a progress bar (needs tqdm). Ignored while tracing, where there is nothing to show.
 
@@ -121,7 +122,7 @@ def monte_carlo(
     Raises:
       ValueError: If `num_samples`, `num_blocks` or `chunk_size` is below 1, `outputs` or `masks` is none of the three,
         or there is a tolerance for balanced masks, for one block, with samples returned, or of no statistic.
-      TypeError: If `sample` gives complex outputs.
+      TypeError: If `sample` gives complex outputs, or `key` is not one key.
 
     Examples:
       >>> sample = lambda key: jaxdrop.dropout(key, jnp.ones((2, 3)), 0.5)
@@ -141,7 +142,9 @@ def monte_carlo(
     _checks.at_least("chunk_size", chunk_size, 1)
     _checks.one_of("outputs", outputs, ("values", "logits", "probabilities"))
     _checks.one_of("masks", masks, ("independent", "antithetic", "balanced"))
-    plan = _Plan(num_samples, outputs, masks, num_blocks, tolerance_of, chunk_size, sharding, return_samples)
+    key = _checks.prng_key("key", key)
+    spread = _automatic(sharding)
+    plan = _Plan(num_samples, outputs, masks, num_blocks, tolerance_of, chunk_size, spread, return_samples)
     if tolerance is not None:
         _check_tolerance(plan)
     if not _is_pytree(sample):
@@ -324,6 +327,15 @@ def _largest_array(jaxpr: core.Jaxpr) -> int:
         sizes = [math.prod(out.shape) for out in out_types(equation)]
         largest = max(largest, *sizes, *map(_largest_array, inner(equation)), 0)
     return largest
+
+
+def _automatic(sharding: jax.sharding.Sharding | None) -> jax.sharding.Sharding | None:
+    """The same sharding, as one that the compiler may pass on: a mesh that `jax.make_mesh` makes does not let it."""
+    if not isinstance(sharding, jax.sharding.NamedSharding) or not isinstance(sharding.mesh, jax.sharding.Mesh):
+        return sharding
+    names = sharding.mesh.axis_names
+    mesh = jax.sharding.Mesh(sharding.mesh.devices, names, (jax.sharding.AxisType.Auto,) * len(names))
+    return jax.sharding.NamedSharding(mesh, sharding.spec)
 
 
 def _is_pytree(sample: Any) -> bool:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdrop import _checks
+from jaxdrop.metrics._true_class import of_true_class
 
 
 def accuracy(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
@@ -38,7 +39,7 @@ def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.
 
     Args:
       probabilities: Class probabilities, (batch, classes).
-      labels: True classes as integers in [0, classes), (batch,); NaN results from a larger one.
+      labels: True classes as integers in [0, classes), (batch,); NaN results from any other.
 
     Returns:
       A scalar; infinite if a true class has probability 0.
@@ -53,8 +54,7 @@ def negative_log_likelihood(probabilities: jax.Array, labels: jax.Array) -> jax.
       0.8574
     """
     _checks.class_labels("probabilities", probabilities, labels)
-    likelihood = jnp.take_along_axis(probabilities, labels[:, None], axis=-1)
-    return -jnp.mean(jnp.log(likelihood.astype(float)))
+    return -jnp.mean(jnp.log(of_true_class(jnp.asarray(probabilities, dtype=float), labels)))
 
 
 def mixture_negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -67,7 +67,7 @@ def mixture_negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax
 
     Args:
       logits: Unnormalised log-probabilities of each pass, (num_samples, batch, classes).
-      labels: True classes as integers in [0, classes), (batch,); NaN results from a larger one.
+      labels: True classes as integers in [0, classes), (batch,); NaN results from any other.
 
     Returns:
       A scalar.
@@ -88,5 +88,5 @@ def mixture_negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax
     """
     _checks.class_samples("logits", logits, labels)
     log_probabilities = jax.nn.log_softmax(jnp.asarray(logits, dtype=float))
-    passes = jnp.take_along_axis(log_probabilities, jnp.asarray(labels)[None, :, None], axis=-1)[..., 0]
+    passes = of_true_class(log_probabilities, labels)
     return -jnp.mean(jax.nn.logsumexp(passes, axis=0) - jnp.log(float(len(passes))))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxdrop import _checks
 from jaxdrop.metrics._intervals import Interval
+from jaxdrop.metrics._true_class import of_true_class
 
 
 def conformal_quantile(scores: jax.Array, level: float = 0.9) -> jax.Array:
@@ -124,8 +125,7 @@ def conformal_set_scores(probabilities: jax.Array, labels: jax.Array) -> jax.Arr
       <https://arxiv.org/abs/1609.00451>`_, 2019
     """
     _checks.class_labels("probabilities", probabilities, labels)
-    true = jnp.take_along_axis(jnp.asarray(probabilities, dtype=float), jnp.asarray(labels)[:, None], axis=-1)
-    return 1 - true[:, 0]
+    return 1 - of_true_class(jnp.asarray(probabilities, dtype=float), labels)
 
 
 def conformal_set(probabilities: jax.Array, quantile: jax.Array) -> jax.Array:

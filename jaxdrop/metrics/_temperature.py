@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdrop import _checks
+from jaxdrop.metrics._true_class import of_true_class
 
 _LOG_LIMIT = 7.0  # temperatures from exp(-7), about 1/1000, to exp(7), about 1000
 _NUM_STEPS = 32  # each halves the interval: to 14 / 2^32, below the rounding of float32
@@ -49,7 +50,7 @@ def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
     _checks.class_labels("logits", logits, labels)
     logits = jnp.asarray(logits, dtype=float)
     logits -= logits.max(-1, keepdims=True)
-    true = jnp.take_along_axis(logits, jnp.asarray(labels)[:, None], axis=-1)[:, 0]
+    true = of_true_class(logits, labels)
 
     def slope(log_beta: jax.Array) -> jax.Array:
         probabilities = jax.nn.softmax(jnp.exp(log_beta) * logits)

@@ -355,13 +355,15 @@ def test_a_loop_is_the_program_written_out(covariance):
 
 
 @pytest.mark.thorough
-def test_decisions_that_a_loop_makes_stay_decisions():
+@pytest.mark.parametrize("outside", [False, True])
+def test_decisions_that_a_loop_makes_stay_decisions(outside):
     def sample(key):
-        def turn(ever, key):
-            now = jax.random.bernoulli(key, 0.3, (2,))
+        def turn(ever, now):
+            now = now if outside else jax.random.bernoulli(now, 0.3, (2,))
             return ever | now, (ever | now, now)
 
-        ever, (so_far, now) = lax.scan(turn, jnp.zeros(2, bool), jax.random.split(key, 3))
+        turns = jax.random.bernoulli(key, 0.3, (3, 2)) if outside else jax.random.split(key, 3)
+        ever, (so_far, now) = lax.scan(turn, jnp.zeros(2, bool), turns)
         return tuple(jnp.where(decision, 2.0, 0.0) for decision in (ever, so_far, now))
 
     ever, so_far, now = jaxdrop.moments(sample).mean
@@ -372,9 +374,10 @@ def test_decisions_that_a_loop_makes_stay_decisions():
     np.testing.assert_allclose(jaxdrop.moments(sample).variance[2], 4 * 0.3 * 0.7, rtol=1e-5)
 
 
-def test_the_norm_of_an_example_of_zeros_is_known():
+@pytest.mark.parametrize("covariance", [False, True])
+def test_the_norm_of_an_example_of_zeros_is_known(covariance):
     x = jnp.array([[0.0, 0.0], [3.0, 4.0]])
-    p = jaxdrop.moments(lambda key: jnp.linalg.norm(jaxdrop.dropout(key, x, 0.5), axis=-1))
+    p = jaxdrop.moments(lambda key: jnp.linalg.norm(jaxdrop.dropout(key, x, 0.5), axis=-1), covariance=covariance)
     assert (p.mean[0], p.variance[0]) == (0, 0)
     assert p.variance[1] > 1
 

@@ -91,9 +91,10 @@ def test_results_are_the_same_under_jit_and_with_a_progress_bar(sample, getkey, 
 
 
 @pytest.mark.thorough
-def test_progress_over_devices_returns_the_same_samples(getkey):
+@pytest.mark.parametrize("axis_type", jax.sharding.AxisType)
+def test_progress_over_devices_returns_the_same_samples(axis_type, getkey):
     key = getkey()
-    mesh = jax.make_mesh((8,), ("samples",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((8,), ("samples",), axis_types=(axis_type,))
     run = functools.partial(jaxdrop.monte_carlo, lambda key: jax.random.normal(key, (2,)), key, 60, return_samples=True)
     # On 8 devices a call of 20 becomes one of 24, and its chunks of 12 become 16.
     p = run(chunk_size=20, sharding=NamedSharding(mesh, P("samples")), progress=True)
@@ -132,6 +133,24 @@ def test_results_do_not_depend_on_how_the_batch_is_sharded(variables, getkey):
     )
     assert_close(p, q)
     assert len(q.mean.sharding.device_set) == 8
+
+
+@pytest.mark.thorough
+def test_a_batch_on_a_mesh_of_explicit_axes(variables, getkey):
+    x, key = jax.random.normal(getkey(), (16, 5)), getkey()
+
+    def run(x):
+        return jaxdrop.monte_carlo(jaxdrop.linen.sampler(MLP(), variables, x), key, 20, outputs="logits")
+
+    mesh = jax.make_mesh((8,), ("batch",))
+    with jax.set_mesh(mesh):
+        q = jax.sharding.auto_axes(run, out_sharding=P())(jax.device_put(x, NamedSharding(mesh, P("batch"))))
+    assert_close(q, run(x))
+
+
+def test_what_is_no_key_is_refused(sample):
+    with pytest.raises(TypeError, match="key must be one PRNG key"):
+        jaxdrop.monte_carlo(sample, jax.random.split(jax.random.key(0)))
 
 
 @pytest.mark.thorough

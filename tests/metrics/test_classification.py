@@ -118,6 +118,16 @@ def test_refuses_arrays_that_would_only_broadcast(metric):
         metric(jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32))
 
 
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_shows(label):
+    probabilities, labels = jnp.full((2, 2), 0.5), jnp.array([0, label])
+    assert np.isnan(negative_log_likelihood(probabilities, labels))
+    assert np.isnan(mixture_negative_log_likelihood(probabilities[None], labels))
+    assert np.isnan(fit_temperature(probabilities, labels))
+    assert np.isnan(conformal_set_scores(probabilities, labels)).tolist() == [False, True]
+    assert accuracy(jnp.array([[0.0, 1.0]] * 2), labels) == 0
+
+
 def test_labels_of_few_bits_do_not_count_around():
     probabilities = jnp.eye(300)[jnp.array([256, 257])]
     assert accuracy(probabilities, jnp.array([0, 1], jnp.uint8)) == 0

@@ -60,7 +60,7 @@ def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     if name == "convert_element_type" and _is_float(in_types(eqn)[0]) and not _is_float(out):
         return None
     if name in ("log", "sqrt", "rsqrt") and values[0].degree == 1 and randoms[0].root.parts:
-        randoms = values = [_positive(values[0])]
+        return _of_positive(eqn, values[0])
     avals = in_types(eqn)
 
     def function(z: jax.Array, memo: dict) -> jax.Array:
@@ -83,14 +83,19 @@ def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     return Random(randoms[0].root, function, out.shape, degree, breaks, rectifies)
 
 
-def _positive(value: Random) -> Random:
+def _of_positive(eqn: core.JaxprEqn, value: Random) -> Random:
     """Takes what has a logarithm or a square root, a variance say, for log-normal: a normal one may be below zero."""
-    mean, variance = stats(value)
-    known = variance <= 0  # the norm of an example of zeros, say, which has no logarithm
+    mean, variance = stats_as(value, in_types(eqn)[0])
+    known = variance <= 0  # the norm of an example of zeros, say, which has no logarithm, and whose root has no slope
+    constant = jax.lax.stop_gradient(apply(eqn, mean)[0])
     safe = jnp.where(known, 1, mean)
     spread = jnp.log1p(jnp.where(known, 1, variance) / jnp.square(safe))
     logarithm = normal(Stats(jnp.log(safe) - spread / 2, spread))
-    return Random(logarithm.root, lambda z, memo: jnp.where(known, mean, jnp.exp(z)), value.shape, None)
+
+    def function(z: jax.Array, memo: dict) -> jax.Array:
+        return jnp.where(known, constant, apply(eqn, jnp.exp(z))[0])
+
+    return Random(logarithm.root, function, value.shape, None)
 
 
 def _is_float(aval: Any) -> bool:

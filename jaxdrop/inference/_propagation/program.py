@@ -139,8 +139,6 @@ def _scan(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     num_consts = len(eqn.invars) - num_carry - num_xs
     consts, rest = values[:num_consts], [_packed(value) for value in values[num_consts:]]
     types = in_types(eqn)[num_consts:]
-    if any(isinstance(x, Stats) and aval.dtype == bool for x, aval in zip(rest, types, strict=True)):
-        return None
     keys = {i for i, x in enumerate(rest) if x is KEY}
     rest = [None if x is KEY else x for x in rest]  # the loop holds arrays only
     carry, xs = rest[:num_carry], rest[num_carry:]
