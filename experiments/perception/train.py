@@ -37,6 +37,7 @@ NOISES = ("spatial", "drop_block")
 SIDE = 28  # of the pictures of MNIST and KMNIST
 AT_ONCE = 50  # scenes
 SHOWN = 5  # scenes in the picture
+SCENES = 2**31  # folded into the key of the scenes; networks have 0, 1, ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Config:
     num_train: int = 4000
     num_validation: int = 200
     num_test: int = 300
-    epochs: int = 10
+    epochs: int = 40
     batch_size: int = 16
     learning_rate: float = 2e-3
     num_samples: int = 30
@@ -131,7 +132,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
 def _scenes(config: Config) -> tuple[Scenes, Scenes, Scenes, Scenes]:
     """Scenes to train on, to validate on, and to test on without and with unseen objects, of digits of their own."""
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), config.num_seeds), len(data.SPLITS))
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed), SCENES), len(data.SPLITS))
     unseen = shrunk(data.load("kmnist", "test").images, config.shrink)
 
     def composed(split: int, number: int, unseen: np.ndarray | None = None) -> Scenes:
