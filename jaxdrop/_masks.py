@@ -333,7 +333,9 @@ def _held(k0: jax.Array, k1: jax.Array, layout: _Layout) -> jax.Array:
     shape, bits, axis, width = layout
     blocks = _blocks(layout)
     counters = jnp.stack([_rows(blocks, axis), lax.broadcasted_iota(jnp.uint32, blocks, axis)])
-    words = jnp.moveaxis(threefry_2x32((k0, k1), counters), 0, axis)
+    # By its type, what jax's generator returns would be the same in all shards of jax.shard_map, though keys are not.
+    words = threefry_2x32((k0, k1), counters) + jnp.zeros_like(k0 ^ k1)
+    words = jnp.moveaxis(words, 0, axis)
     if bits < 32:
         parts = lax.bitcast_convert_type(words, jnp.dtype(f"uint{bits}"))  # the lowest bits are the first part
         words = jnp.moveaxis(parts, -1, axis + 1)

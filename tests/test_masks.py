@@ -1,10 +1,14 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax import lax
 from jax.extend.random import threefry_2x32
+from jax.sharding import PartitionSpec as P
 
 import jaxdrop
 from jaxdrop import _masks
@@ -93,6 +97,20 @@ def test_a_mask_that_many_share_is_drawn_once_on_a_cpu(bits):
     if jax.default_backend() == "cpu":
         assert " while(" in loop
         assert " while(" not in fused
+
+
+def test_a_mask_that_many_share_differs_between_shards():
+    x = jnp.ones((8 * 400, 45))
+    mesh = jax.make_mesh((8,), ("a",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("a")), out_specs=P("a"))
+    def shard(key, x):
+        key = jax.random.fold_in(key, lax.axis_index("a"))
+        return jax.grad(lambda x: jaxdrop.dropout(key, x, 0.5, broadcast_dims=(0,)).sum())(x)
+
+    masks = np.asarray(jax.jit(shard)(jax.random.key(0), x)).reshape(8, 400, 45)
+    np.testing.assert_array_equal(masks, np.broadcast_to(masks[:, :1], masks.shape))
+    assert len(np.unique(masks[:, 0], axis=0)) == 8
 
 
 @pytest.mark.thorough
