@@ -1,7 +1,7 @@
 """A perceptron with one hidden layer, without noise, with dropout, and with concrete dropout."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,9 @@ class Setting(NamedTuple):
 class Networks(NamedTuple):
     """Networks that are trained side by side, in groups: those of a group differ in their setting alone.
 
-    They have the same examples in the same order, the same initial parameters, and the
-    same random numbers behind their masks. What is drawn for a group is drawn once, and settings are compared with less
-    noise than if each had luck of its own.
+    They have the same examples in the same order, the same initial parameters, and the same random numbers behind their
+    masks. What is drawn for a group is drawn once, and settings are compared with less noise than if each had luck of
+    its own.
 
     Attributes:
       keys: PRNG keys, (groups,), of all that is random about a group.
@@ -61,18 +61,34 @@ def purposes(key: jax.Array) -> Purposes:
     return Purposes(*jax.random.split(key, 3))
 
 
+Factors = tuple[jax.Array, ...]
+
+
+class Predict(Protocol):
+    """What a network predicts."""
+
+    def __call__(
+        self, params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
+    ) -> jax.Array:
+        """Maps examples (batch, features) to standardised targets (batch,), with noise from the key or drawn before."""
+        ...
+
+
 class Method(NamedTuple):
     """A kind of network.
 
     Attributes:
       init: (key, number of features) -> parameters.
-      predict: (parameters, examples (batch, features), setting, key) -> standardised targets (batch,).
+      predict: Its predictions.
       penalty: (parameters, setting, number of training examples) -> what is added to the mean squared error.
+      factors: (key, shape of the examples, rate) -> the noise that `predict` has from that key: what it multiplies the
+        inputs of each layer by. None where that depends on more, or there is none.
     """
 
     init: Callable[[jax.Array, int], Any]
-    predict: Callable[[Any, jax.Array, Setting, jax.Array], jax.Array]
+    predict: Predict
     penalty: Callable[[Any, Setting, int], jax.Array]
+    factors: Callable[[jax.Array, tuple[int, ...], jax.Array], Factors | None] = lambda key, shape, rate: None
 
 
 def weight_decay(
@@ -90,8 +106,10 @@ def weight_decay(
 def deterministic(width: int, length_scale: float) -> Method:
     """No noise, and the weight decay that goes with a rate of 0."""
 
-    def predict(params: Any, x: jax.Array, setting: Setting, key: jax.Array) -> jax.Array:
-        del setting, key
+    def predict(
+        params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
+    ) -> jax.Array:
+        del setting, key, factors
         return _perceptron(params, x, lambda number, x: x)
 
     def penalty(params: Any, setting: Setting, num_data: int) -> jax.Array:
@@ -103,14 +121,25 @@ def deterministic(width: int, length_scale: float) -> Method:
 def mc_dropout(width: int, length_scale: float) -> Method:
     """Dropout before both layers, also when it predicts."""
 
-    def predict(params: Any, x: jax.Array, setting: Setting, key: jax.Array) -> jax.Array:
-        keys = jax.random.split(key)
-        return _perceptron(params, x, lambda number, x: jaxdrop.dropout(keys[number], x, setting.rate, bits=BITS))
+    def dropout(key: jax.Array, number: int, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
+        return jaxdrop.dropout(jax.random.split(key)[number], x, rate, bits=BITS)
+
+    def factors(key: jax.Array, shape: tuple[int, ...], rate: jax.typing.ArrayLike) -> Factors:
+        shapes = shape, (shape[0], width)
+        return tuple(dropout(key, number, jnp.ones(each), rate) for number, each in enumerate(shapes))
+
+    def predict(
+        params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
+    ) -> jax.Array:
+        def drop(number: int, x: jax.Array) -> jax.Array:
+            return x * factors[number] if factors else dropout(key, number, x, setting.rate)
+
+        return _perceptron(params, x, drop)
 
     def penalty(params: Any, setting: Setting, num_data: int) -> jax.Array:
         return weight_decay(setting.rate, setting.precision, length_scale, num_data) * _squares(params)
 
-    return Method(lambda key, features: _init(key, features, width), predict, penalty)
+    return Method(lambda key, features: _init(key, features, width), predict, penalty, factors)
 
 
 def concrete_dropout(width: int, length_scale: float) -> Method:
@@ -119,8 +148,10 @@ def concrete_dropout(width: int, length_scale: float) -> Method:
     def init(key: jax.Array, features: int) -> Any:
         return {**_init(key, features, width), "logit_rates": jnp.full(2, variational.logit_rate(FIRST_CONCRETE_RATE))}
 
-    def predict(params: Any, x: jax.Array, setting: Setting, key: jax.Array) -> jax.Array:
-        del setting
+    def predict(
+        params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
+    ) -> jax.Array:
+        del setting, factors
         keys = jax.random.split(key)
 
         def drop(number: int, x: jax.Array) -> jax.Array:

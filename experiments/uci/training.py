@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import orbax.checkpoint as ocp
 from jax import lax
@@ -31,6 +32,7 @@ class _Plan(NamedTuple):
     method: Method
     batch_size: int
     learning_rate: float
+    num_rates: int  # different ones in a group, at most
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -68,7 +70,8 @@ def fit_networks(
     Returns:
       Parameters, with leading axes (groups, settings).
     """
-    plan = _Plan(method, batch_size, learning_rate)
+    num_rates = max(len(np.unique(rates)) for rates in np.asarray(networks.settings.rate))
+    plan = _Plan(method, batch_size, learning_rate, num_rates)
     state = _start(plan, networks, x)
     segment = max(1, SEGMENT_STEPS // -(-x.shape[1] // batch_size))
     # A checkpoint is complete when its call returns: a run killed at any time leaves the last complete one.
@@ -108,13 +111,20 @@ def _advance(
     valid = (jnp.arange(steps * size) < num_data).reshape(steps, size)
 
     def advance(state: _State, group: Networks) -> _State:
+        rates, which = jnp.unique(group.settings.rate, size=plan.num_rates, return_inverse=True)
+
         def take_step(state: _State, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[_State, None]:
             rows, valid, key = batch
             x_batch, y_batch = x[group.splits, rows], y[group.splits, rows]
+            # In a loop, or XLA would draw anew for each setting, forward and backward: two thirds of the time.
+            drawn = lax.map(lambda rate: plan.method.factors(key, x_batch.shape, rate), rates)
 
-            def update(state: _State, setting: Setting) -> _State:
+            def update(state: _State, setting: Setting, number: jax.Array) -> _State:
+                factors = jax.tree.map(lambda each: each[number], drawn)
+
                 def loss(params: Any) -> jax.Array:
-                    errors = jnp.where(valid, plan.method.predict(params, x_batch, setting, key) - y_batch, 0)
+                    predicted = plan.method.predict(params, x_batch, setting, key, factors)
+                    errors = jnp.where(valid, predicted - y_batch, 0)
                     penalty = plan.method.penalty(params, setting, num_data)
                     return jnp.square(errors).sum() / valid.sum(dtype=float) + penalty
 
@@ -123,7 +133,7 @@ def _advance(
                     updates, opt_state = plan.optimizer.update(gradient, state.opt_state, state.params)
                 return _State(optax.apply_updates(state.params, updates), opt_state)
 
-            return jax.vmap(update)(state, group.settings), None
+            return jax.vmap(update)(state, group.settings, which), None
 
         def take_epoch(epoch: jax.Array, state: _State) -> _State:
             order_key, noise_key = jax.random.split(jax.random.fold_in(purposes(group.keys).training, epoch))

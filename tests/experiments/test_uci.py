@@ -222,8 +222,9 @@ def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_p
     # Linear, which compiles in half the time.
     method = networks.Method(
         lambda key, features: jax.random.normal(key, (features,)),
-        lambda params, x, setting, key: jaxdrop.dropout(key, x, setting.rate, bits=16) @ params,
+        lambda params, x, setting, key, factors: (x * factors[0]) @ params,
         lambda params, setting, num_data: jnp.square(params).sum() / (num_data * setting.precision),
+        lambda key, shape, rate: (jaxdrop.dropout(key, jnp.ones(shape), rate, bits=16),),
     )
     settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "name": "networks"}
     monkeypatch.setattr(training, "SEGMENT_STEPS", 3)  # 40 examples are 2 batches of 16 and one of 8
@@ -247,6 +248,17 @@ def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_p
     jax.tree.map(np.testing.assert_array_equal, resumed, expected)
     alone = fit(tmp_path / "alone", part_of(side_by_side, 1, 0))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0, 0], b[1, 0], rtol=1e-4, atol=1e-5), alone, expected)
+
+
+def test_factors_are_the_noise_that_a_key_gives():
+    method, setting = networks.mc_dropout(8, 0.01), Setting(0.3, 1.0, 1.0)
+    init_key, x_key, key = jax.random.split(jax.random.key(0), 3)
+    params, x = method.init(init_key, 3), jax.random.normal(x_key, (16, 3))
+    factors = method.factors(key, x.shape, setting.rate)
+    assert [factor.shape for factor in factors] == [(16, 3), (16, 8)]
+    drawn = method.predict(params, x, setting, key)
+    np.testing.assert_allclose(method.predict(params, x, setting, key, factors), drawn, rtol=1e-6)
+    assert not jnp.allclose(drawn, method.predict(params, x, Setting(0.0, 1.0, 1.0), key))
 
 
 def test_networks_of_a_group_differ_in_their_setting_alone(trained, tmp_path):
