@@ -1,7 +1,7 @@
 r"""Permuted labels: a network with dropout learns them by heart, sparse variational dropout learns nothing.
 
 Command:  python -m experiments configs/sparse_vd/random_labels.py
-Cost:     7 minutes on 2 CPU cores.
+Cost:     6 minutes on 2 CPU cores.
 Expect:   no number of the paper is verified. Dropout fits all labels (training error 0), sparse variational dropout
           none: all weights are pruned, and the prediction is one class for all.
 """

@@ -1,7 +1,7 @@
 r"""Where dropout's uncertainty fails: away from the data, and against an ensemble of the same cost.
 
 Command:  python -m experiments configs/where_it_fails/default.py
-Cost:     23 minutes on one CPU core beside other work, by which it was slowed down several times.
+Cost:     27 minutes on one CPU core beside other work, by which it was slowed down several times.
 Expect:   far from the data, a deviation of dropout that is 3.6 ± 0.5 (ReLU) or 1.0 ± 0.0 times (tanh) that among them,
           where the error is 12 or 2 times as large, and 95 % intervals that hold 33 ± 7 or 60 ± 10 % of the targets;
           five networks without dropout are no better (6 ± 5, 0 ± 0 %), a Gaussian process is (100 %). Of digits, a

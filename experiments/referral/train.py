@@ -1,4 +1,4 @@
-"""Accuracy against the fraction of cases referred, for four ways to choose whom to refer."""
+"""Accuracy against the fraction of cases referred, for seven ways to choose whom to refer."""
 
 import dataclasses
 from pathlib import Path
