@@ -116,7 +116,7 @@ def _advance(
         def take_step(state: _State, batch: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[_State, None]:
             rows, valid, key = batch
             x_batch, y_batch = x[group.splits, rows], y[group.splits, rows]
-            # In a loop, or XLA would draw anew for each setting, forward and backward: two thirds of the time.
+            # In a loop, which XLA does not fuse: it would draw anew for each setting, forward and backward.
             drawn = lax.map(lambda rate: plan.method.factors(key, x_batch.shape, rate), rates)
 
             def update(state: _State, setting: Setting, number: jax.Array) -> _State:
