@@ -64,9 +64,14 @@ def keep_mask(
     rate = jnp.asarray(rate, jnp.float32)
     rate = rate.reshape(_checks.rate_shape("rate", rate.shape, shape, shared))
     levels = _levels(rate, bits)
-    decided = tuple(1 if axis in shared else size for axis, size in enumerate(shape))
+    decided = decided_shape(shape, shared)
     drawn = random_uints(key, decided, bits, readers=_num_readers(shape, decided))
     return KeepMask(_survives(drawn, levels, bits), _keep(levels, bits))
+
+
+def decided_shape(shape: tuple[int, ...], shared: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what is drawn for an array of `shape`: 1 along the `shared` axes."""
+    return tuple(1 if axis in shared else size for axis, size in enumerate(shape))
 
 
 def _num_readers(shape: tuple[int, ...], decided: tuple[int, ...]) -> int:

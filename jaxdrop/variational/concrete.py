@@ -81,7 +81,7 @@ def concrete_dropout(
     _checks.positive("temperature", temperature)
     shared = _checks.axes("broadcast_dims", broadcast_dims, x.ndim)
     shape = _checks.rate_shape("logit_rate", logit_rate.shape, x.shape, shared)
-    drawn = tuple(1 if axis in shared else size for axis, size in enumerate(x.shape))
+    drawn = _masks.decided_shape(x.shape, shared)
 
     @_masks.redraw
     def drop(key, x, logit):

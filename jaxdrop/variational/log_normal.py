@@ -159,7 +159,7 @@ def log_normal_noise(
     shared = _checks.axes("broadcast_dims", broadcast_dims, x.ndim)
     shape = _checks.rate_shape("factors", factors.mu.shape, x.shape, shared)
     factors = LogNormalFactors(factors.mu.reshape(shape), factors.log_sigma.reshape(shape))
-    drawn = tuple(1 if axis in shared else size for axis, size in enumerate(x.shape))
+    drawn = _masks.decided_shape(x.shape, shared)
     return _multiply(_checks.prng_key("key", key), x, factors, drawn)
 
 
