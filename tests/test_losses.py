@@ -142,7 +142,7 @@ def test_refuses_other_shapes_and_types():
         jaxdrop.r_drop_loss(x, x, labels[:1], 1.0)
     with pytest.raises(ValueError, match="logits_1 must be"):
         jaxdrop.r_drop_loss(jnp.float32(1), jnp.float32(1), 0, 1.0)
-    with pytest.raises(TypeError, match="labels must be integers, got float32"):
+    with pytest.raises(TypeError, match="labels must be integers, got dtype float32"):
         jaxdrop.r_drop_loss(x, x, jnp.zeros(2), 1.0)
     with pytest.raises(TypeError, match="logits_2 must be floating point, got dtype int32"):
         jaxdrop.r_drop_loss(x, jnp.ones((2, 3), int), labels, 1.0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def cutout(
@@ -71,7 +71,7 @@ def _cutout(key: jax.Array, x: jax.Array, rate: jax.Array, axes: tuple[int, ...]
     @_masks.redraw
     def draw(key: jax.Array, x: jax.Array, rate: jax.Array) -> jax.Array:
         # One number for each spatial axis and one for whether to cut, side by side in place of the channels.
-        drawn = _masks.uniform(key, (*x.shape[: axes[0]], *(1 for _ in axes), len(axes) + 1))
+        drawn = _bits.uniform(key, (*x.shape[: axes[0]], *(1 for _ in axes), len(axes) + 1))
         hit = drawn[..., -1:] < rate
         for number, (axis, size) in enumerate(zip(axes, sizes, strict=True)):
             length = x.shape[axis]

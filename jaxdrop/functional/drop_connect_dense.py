@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 BITS = (1, 2, 4, 8, 16, 32)
 MODES = ("example", "batch")
@@ -123,7 +123,7 @@ def _mask_per_example(key, x, kernel, bias, rate, *, bits: int) -> jax.Array:
     @jax.checkpoint
     def add_tile(y, column, inputs, weights):
         # Drawn once for all inputs of the tile.
-        blocks = lax.optimization_barrier(_masks.draw_blocks(key, y.shape, column))
+        blocks = lax.optimization_barrier(_bits.draw_blocks(key, y.shape, column))
 
         # A loop over inputs, and a product rather than a broadcast, because their transposes are matrix-vector
         # products with one masked cotangent, of the size of the outputs.
@@ -135,7 +135,7 @@ def _mask_per_example(key, x, kernel, bias, rate, *, bits: int) -> jax.Array:
 
     columns = jnp.arange(number, dtype=jnp.uint32)
     tiles = (columns, jnp.moveaxis(inputs, (-2, -1), (0, 1)), weights)
-    y = _masks.zeros_to_sum((*batch, out), dtype, key, x, kernel, rate)
+    y = _bits.zeros_to_sum((*batch, out), dtype, key, x, kernel, rate)
     y, _ = lax.scan(lambda y, tile: (add_tile(y, *tile), None), y, tiles)
     if bias is not None:
         y = y + bias_per_example(key, bias.astype(dtype), batch, rate, number, bits)
@@ -147,5 +147,5 @@ def bias_per_example(
 ) -> jax.Array:
     """Returns a bias (\\*batch, out) with a mask for each example, from the blocks of a `column` that is not in use."""
     shape = (*batch, len(bias))
-    mask = _masks.keeps(_masks.draw_blocks(key, shape, column), jnp.zeros(shape, jnp.uint32), rate, bits=bits)
+    mask = _masks.keeps(_bits.draw_blocks(key, shape, column), jnp.zeros(shape, jnp.uint32), rate, bits=bits)
     return jnp.where(mask, jnp.broadcast_to(bias, shape), 0)

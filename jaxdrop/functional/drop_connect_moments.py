@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
 from jaxdrop.functional.drop_connect_dense import BITS, affine
 
@@ -228,13 +228,13 @@ def _mean_of_relu(mean: jax.Array, variance: jax.Array) -> jax.Array:
 def _sampled(
     key: jax.Array, mean: jax.Array, variance: jax.Array, activation: Callable[..., jax.Array], num_samples: int
 ) -> jax.Array:
-    _masks.mark_used(key)
+    _bits.mark_used(key)
     dtype = _masks.wide(mean.dtype)
     mu, sigma = mean.astype(dtype), _deviation(variance.astype(dtype))
 
     @jax.checkpoint
     def sample(number, mu, sigma):
-        noise = _masks.normal(jax.random.fold_in(key, number), mu.shape).astype(dtype)
+        noise = _bits.normal(jax.random.fold_in(key, number), mu.shape).astype(dtype)
         return activation((mu + sigma * noise).astype(mean.dtype)).astype(dtype)
 
     numbers = jnp.arange(1, num_samples)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 Branches = Sequence[jax.typing.ArrayLike] | jax.Array
 
@@ -157,9 +157,9 @@ def fractal_column(
     _checks.static_rate("local", local)
     probability = jnp.asarray(local, jnp.float32)
     _checks.rate_shape("local", probability.shape, (), ())
-    _masks.mark_used(key)
-    which, choice = _masks.split(key, 2)
-    return jnp.where(_masks.uniform(which, shape) < probability, np.int32(-1), _integers(choice, shape, num_columns))
+    _bits.mark_used(key)
+    which, choice = _bits.split(key, 2)
+    return jnp.where(_bits.uniform(which, shape) < probability, np.int32(-1), _integers(choice, shape, num_columns))
 
 
 @functools.partial(jax.jit, static_argnums=4)
@@ -172,7 +172,7 @@ def _fractal_drop_path(
     @_masks.redraw
     def draw(key: jax.Array, branches: list[jax.Array], rate: jax.Array, column: jax.Array) -> jax.Array:
         shape = (branches[0].shape[0] if by_row else 1, *(1,) * (ndim - 1))
-        decision, choice = _masks.split(key, 2)
+        decision, choice = _bits.split(key, 2)
         survives = _masks.keep_mask(decision, (number, *shape), rate, bits=32).mask
         spared = lax.broadcasted_iota(jnp.int32, (number, *shape), 0) == _integers(choice, (1, *shape), number)
         survives = survives | (spared & ~jnp.any(survives, axis=0, keepdims=True))
@@ -199,7 +199,7 @@ def _mean(branches: list[jax.Array], survives: jax.Array) -> jax.Array:
 
 def _integers(key: jax.Array, shape: tuple[int, ...], number: int) -> jax.Array:
     """Draws integers that are uniform on `[0, number)`."""
-    scaled = _masks.uniform(key, shape) * np.float32(number)
+    scaled = _bits.uniform(key, shape) * np.float32(number)
     return jnp.minimum(scaled.astype(jnp.int32), number - 1)  # the product may round to `number` itself
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def gaussian_dropout(key: jax.Array | None, x: jax.typing.ArrayLike, rate: jax.typing.ArrayLike) -> jax.Array:
@@ -55,7 +55,7 @@ def _gaussian_dropout(key: jax.Array, x: jax.Array, rate: jax.Array) -> jax.Arra
         rate = rate.reshape(_checks.rate_shape("rate", rate.shape, x.shape, ()))
         kept = rate != 1  # and NaN, which shows in the output
         deviation = jnp.sqrt(rate / jnp.where(kept, 1 - rate, np.float32(1)))
-        noise = jnp.where(kept, 1 + deviation * _masks.normal(key, x.shape), np.float32(0))
+        noise = jnp.where(kept, 1 + deviation * _bits.normal(key, x.shape), np.float32(0))
         return (x.astype(dtype) * noise.astype(dtype)).astype(x.dtype)
 
     return draw(key, x, rate)

@@ -6,7 +6,7 @@ from typing import TypeVar
 import jax
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 Activations = TypeVar("Activations")
 
@@ -62,7 +62,7 @@ def layer_drop(
 def layer_runs(key: jax.Array | None, rate: jax.typing.ArrayLike) -> jax.Array:
     """Draws whether a layer runs: a boolean scalar, for flax's own lifted `cond`."""
     key = _checks.prng_key("key", key)
-    _masks.mark_used(key)
+    _bits.mark_used(key)
     bits = _checks.random_bits(None, _checks.static_rate("rate", rate))
     return _masks.keep_mask(key, (), rate, bits=bits).mask
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def patch_dropout(
@@ -92,7 +92,7 @@ def patch_indices(key: jax.Array | None, shape: Sequence[int], rate: float, *, n
     if kept == patches:
         return lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
     key = _checks.prng_key("key", key)
-    _masks.mark_used(key)
+    _bits.mark_used(key)
     return _indices(key, shape, kept, num_prefix_tokens)
 
 
@@ -117,7 +117,7 @@ def _patch_dropout(key: jax.Array, x: jax.Array, kept: int, num_prefix_tokens: i
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _indices(key: jax.Array, shape: tuple[int, ...], kept: int, num_prefix_tokens: int) -> jax.Array:
-    drawn = _masks.random_uints(key, (*shape[:-1], shape[-1] - num_prefix_tokens), 32)
+    drawn = _bits.random_uints(key, (*shape[:-1], shape[-1] - num_prefix_tokens), 32)
     # Equal numbers are kept from the front. They matter if they are the last to stay and the first to go: of n patches,
     # with a probability of about n / 2**32.
     order = jnp.argsort(drawn, axis=-1, stable=True).astype(jnp.int32)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def shake_drop(
@@ -132,12 +132,12 @@ def _shake_drop(
 
     @_masks.redraw
     def draw(key: jax.Array, x: jax.Array, rate: jax.Array) -> jax.Array:
-        decision, forward, backward = _masks.split(key, 3)
+        decision, forward, backward = _bits.split(key, 3)
         mask, keep = _masks.keep_mask(decision, x.shape, rate, bits=32, shared=decided)
 
         def factor(key: jax.Array, interval: tuple[float, float]) -> jax.Array:
             low, high = interval
-            shaken = np.float32(low) + np.float32(high - low) * _masks.uniform(key, shape)
+            shaken = np.float32(low) + np.float32(high - low) * _bits.uniform(key, shape)
             drawn = jnp.where(mask, np.float32(1), shaken)
             return jnp.where(jnp.isnan(keep), keep, drawn).astype(_masks.wide(x.dtype))
 

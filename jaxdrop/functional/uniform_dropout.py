@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def uniform_dropout(key: jax.Array | None, x: jax.typing.ArrayLike, beta: jax.typing.ArrayLike) -> jax.Array:
@@ -51,7 +51,7 @@ def _uniform_dropout(key: jax.Array, x: jax.Array, beta: jax.Array) -> jax.Array
         dtype = _masks.wide(x.dtype)
         beta = jax.lax.stop_gradient(jnp.clip(beta, 0.0, 1.0))
         beta = beta.reshape(_checks.rate_shape("beta", beta.shape, x.shape, ()))
-        noise = 1 + beta * (2 * _masks.uniform(key, x.shape) - 1)
+        noise = 1 + beta * (2 * _bits.uniform(key, x.shape) - 1)
         return (x.astype(dtype) * noise.astype(dtype)).astype(x.dtype)
 
     return draw(key, x, beta)

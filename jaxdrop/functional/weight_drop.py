@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdrop import _checks, _masks, _paths
+from jaxdrop import _bits, _checks, _paths
 from jaxdrop.functional.dropout import dropout
 
 Tree = TypeVar("Tree")
@@ -88,7 +88,7 @@ def drop_leaves(
         tree_key = None
     else:
         tree_key = _checks.prng_key("key", key)
-        _masks.mark_used(tree_key)
+        _bits.mark_used(tree_key)
 
     def drop(path: _paths.Path, leaf: jax.Array) -> jax.Array:
         name = "/".join(path)

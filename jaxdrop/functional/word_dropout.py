@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def word_dropout(
@@ -71,7 +71,7 @@ def _word_dropout(
     if key is None:
         kept = jnp.zeros(tokens.shape, bool)
     else:
-        _masks.mark_used(key)
+        _bits.mark_used(key)
         kept = _masks.keep_mask(key, tokens.shape, rate, bits=bits).mask
     for token in protected:
         kept |= tokens == np.asarray(token, tokens.dtype)

@@ -25,10 +25,10 @@ import numpy as np
 from jax import lax
 from jax.extend.random import define_prng_impl
 
-from jaxdrop import _masks
+from jaxdrop import _bits
 
 _ROUNDS = 8
-# Columns of the blocks that keys are derived from; masks, and `_masks.split`, never count this far.
+# Columns of the blocks that keys are derived from; masks, and `_bits.split`, never count this far.
 _SPLIT, _FOLD_IN = np.uint32(2**32 - 2), np.uint32(2**32 - 3)
 
 
@@ -58,7 +58,7 @@ def _fold_in(words: jax.Array, data: int) -> jax.Array:
 
 def _derived(words: jax.Array, numbers: jax.Array, column: np.uint32) -> jax.Array:
     """Returns the words of other keys of the same sample."""
-    first, second = _masks.threefry2x32(words[0], words[1], numbers, column)
+    first, second = _bits.threefry2x32(words[0], words[1], numbers, column)
     number, size = (jnp.broadcast_to(word, first.shape) for word in words[2:])
     return jnp.stack([first, second, number, size], -1)
 
@@ -67,7 +67,7 @@ def _random_bits(words: jax.Array, bits: int, shape: tuple[int, ...]) -> jax.Arr
     if bits > 32:
         raise NotImplementedError(f"masks must be 'independent' for noise that draws {bits} bits at once.")
     number, size = words[2:]
-    cell, choice = _masks.draw_blocks(words[:2], shape, 0)
+    cell, choice = _bits.draw_blocks(words[:2], shape, 0)
     mirrored = jnp.where(number == 1, ~cell, cell)
     strata = jnp.maximum(size, 1)
     # Rounding down leaves the last few of 2**32 cells unused, fewer than there are strata.

@@ -10,7 +10,7 @@ from jax import lax
 from jax.core import Tracer
 from jax.scipy.special import entr
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 # Configurations, points and classes whose probabilities are held at once: 16 MiB of float32.
 _ELEMENTS = 2**22
@@ -117,8 +117,8 @@ def _choose(
     num_samples, _, classes = samples.shape
     # No sample is impossible altogether, so that a configuration that none allows has weights all the same.
     log_samples = jnp.log(jnp.maximum(samples, 1e-30))
-    keys = _masks.split(key, batch_size)
-    _masks.mark_used(key)
+    keys = _bits.split(key, batch_size)
+    _bits.mark_used(key)
 
     def add(number: jax.typing.ArrayLike, log_weights: jax.Array, probability: jax.Array, chosen: Acquisition):
         open_ = available.at[chosen.indices].set(False, mode="drop")
@@ -145,7 +145,7 @@ def _choose(
 
     def draw_and_add(chosen: Acquisition, step: tuple[jax.Array, jax.Array]) -> tuple[Acquisition, None]:
         number, key = step
-        uniform = _masks.uniform(key, (batch_size, num_samples, each)).astype(samples.dtype)
+        uniform = _bits.uniform(key, (batch_size, num_samples, each)).astype(samples.dtype)
         log_joint = _draw(uniform, samples, log_samples, chosen.indices)
         return add(number, log_joint, probability, chosen), None
 

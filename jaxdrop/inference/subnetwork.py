@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks
 from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.inference.sampler import Sampler, Static
 
@@ -95,8 +95,8 @@ class _Chain(NamedTuple):
     def __call__(self, arrays: tuple[list[Dense], jax.Array], key: jax.Array) -> jax.Array:
         """Draws the units that are kept and computes no others."""
         layers, x = arrays
-        keys = iter(_masks.split(key, len(layers) + 1))
-        _masks.mark_used(key)
+        keys = iter(_bits.split(key, len(layers) + 1))
+        _bits.mark_used(key)
         units = None
         # How many units the next dropout keeps of all that are there, if that is not chosen yet. So it is of the input,
         # and of the first layer's outputs if nothing is dropped before: they are the same for all samples.
@@ -136,7 +136,7 @@ def _number_kept(rate: float, width: int) -> int:
 
 def _choose(key: jax.Array, width: int, kept: int) -> jax.Array:
     """Draws `kept` of `width` units, each subset with the same probability, in ascending order."""
-    order = jnp.argsort(_masks.random_uints(key, (width,), 32))
+    order = jnp.argsort(_bits.random_uints(key, (width,), 32))
     return jnp.sort(order[:kept])
 
 

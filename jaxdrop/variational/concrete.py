@@ -34,7 +34,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 
 
 def concrete_dropout(
@@ -87,7 +87,7 @@ def concrete_dropout(
     def drop(key, x, logit):
         wide = x.astype(_masks.wide(x.dtype))
         logit = logit.astype(wide.dtype)
-        uniform = _masks.uniform(key, drawn).astype(wide.dtype)
+        uniform = _bits.uniform(key, drawn).astype(wide.dtype)
         noise = jnp.log(uniform) - jnp.log1p(-uniform)
         # 1 / (1 - p) = 1 + exp(logit): finite for all rates below 1, and so is its gradient.
         return (wide * jax.nn.sigmoid(-(logit + noise) / temperature) * (1 + jnp.exp(logit))).astype(x.dtype)

@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
 from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.variational.divergences import Divergence, kl_kingma
@@ -264,4 +264,4 @@ def _add_noise(key: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Arra
     """Draws from a normal distribution. Where the variance is 0, its gradient is 0 too, and not infinite."""
     noisy = variance > 0
     deviation = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1)), 0)
-    return mean + deviation * _masks.normal(key, mean.shape).astype(mean.dtype)
+    return mean + deviation * _bits.normal(key, mean.shape).astype(mean.dtype)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 from jaxdrop.variational import _truncated_normal
 
 # The authors' truncation of log(theta), and their bounds on the parameters.
@@ -209,7 +209,7 @@ def kept_factors(factors: LogNormalFactors, threshold: float | None = 1.0) -> ja
 
 def _draw(key: jax.Array, x: jax.Array, factors: LogNormalFactors, shape: tuple[int, ...]) -> jax.Array:
     mu, sigma, alpha, beta = standardized(factors)
-    uniform = _masks.uniform(key, shape).astype(mu.dtype)
+    uniform = _bits.uniform(key, shape).astype(mu.dtype)
     below = sigma * _truncated_normal.below_end(uniform, alpha, beta)
     # Gradients of a bound that rounding touches would be lost: no clipping.
     return x * jnp.exp(LOG_RANGE[1] - below).astype(x.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxdrop
-from jaxdrop import _masks
+from jaxdrop import _bits
 from jaxdrop.functional.drop_block import _start_rate
 from tests.statistical import assert_frequency, assert_independent, assert_mean
 
@@ -69,7 +69,7 @@ def test_equals_the_reference_of_the_authors_on_the_same_noise(size, getkey):
     starts = (1, 13 - size, 13 - size, 16)
     noise = np.zeros(x.shape)  # zero would start a block wherever the reference wrongly let one start
     centres = slice(size // 2, 12 - (size - 1) // 2)
-    noise[:, centres, centres] = np.asarray(_masks.random_uints(key, starts, 32), np.float64) / 2**32
+    noise[:, centres, centres] = np.asarray(_bits.random_uints(key, starts, 32), np.float64) / 2**32
     expected = tpu_reference(x, noise, 0.7, size)
     assert 0 < np.mean(expected == 0) < 1
     np.testing.assert_allclose(jaxdrop.drop_block(key, x, 0.3, size), expected, rtol=1e-5)

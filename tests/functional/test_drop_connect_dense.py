@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jaxdrop
-from jaxdrop import _checks, _masks
+from jaxdrop import _bits, _checks, _masks
 from jaxdrop.functional.drop_connect_dense import BITS
 from tests.functional.drop_connect_masks import masks_per_example, normals, outputs_and_gradients
 from tests.statistical import assert_frequency, assert_independent
@@ -198,7 +198,7 @@ def test_takes_as_few_bits_as_the_rate_needs(rate, bits):
 def test_blocks_decide_as_keep_mask_does(bits, getkey):
     # With one block to a row, its parts are the elements of the row.
     key, parts = getkey(), 64 // bits
-    blocks = _masks.draw_blocks(clone(key), (3, 4), 0)
+    blocks = _bits.draw_blocks(clone(key), (3, 4), 0)
     expected = _masks.keep_mask(clone(key), (3, 4, parts), 0.5, bits=bits).mask
     for part in range(parts):
         mask = _masks.keeps(blocks, jnp.full((3, 4), part, jnp.uint32), 0.5, bits=bits)

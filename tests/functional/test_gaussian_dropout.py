@@ -6,7 +6,7 @@ from jax.random import clone
 from scipy import stats
 
 import jaxdrop
-from jaxdrop import _masks
+from jaxdrop import _bits
 from tests.statistical import FALSE_FAILURE
 
 
@@ -18,8 +18,8 @@ def test_noise_is_normal_with_the_variance_of_dropout(rate, getkey):
 
 
 def test_normal_and_uniform_draws_follow_their_distributions(getkey):
-    assert stats.kstest(np.asarray(_masks.normal(getkey(), (1_000_000,)), np.float64), "norm").pvalue > FALSE_FAILURE
-    draws = np.asarray(_masks.uniform(getkey(), (1_000_000,)), np.float64)
+    assert stats.kstest(np.asarray(_bits.normal(getkey(), (1_000_000,)), np.float64), "norm").pvalue > FALSE_FAILURE
+    draws = np.asarray(_bits.uniform(getkey(), (1_000_000,)), np.float64)
     assert stats.kstest(draws, "uniform").pvalue > FALSE_FAILURE
     assert draws.min() > 0
     assert draws.max() < 1
@@ -27,9 +27,9 @@ def test_normal_and_uniform_draws_follow_their_distributions(getkey):
 
 def test_extreme_cells_give_finite_normals(monkeypatch, getkey):
     for word in (0, 2**32 - 1):
-        monkeypatch.setattr(_masks, "random_uints", lambda *_, word=word: jnp.asarray([word], jnp.uint32))
-        assert np.isfinite(_masks.normal(getkey(), (1,))).all()
-        assert abs(_masks.normal(getkey(), (1,))[0]) > 5
+        monkeypatch.setattr(_bits, "random_uints", lambda *_, word=word: jnp.asarray([word], jnp.uint32))
+        assert np.isfinite(_bits.normal(getkey(), (1,))).all()
+        assert abs(_bits.normal(getkey(), (1,))[0]) > 5
 
 
 def test_the_same_distribution_as_keras(getkey):

@@ -74,7 +74,7 @@ def test_mixture_of_logits_is_finite_where_probabilities_are_0():
 def test_mixture_refuses_arrays_that_are_not_passes(shapes):
     with pytest.raises(ValueError, match=r"logits must be \(num_samples, batch, classes\)"):
         mixture_negative_log_likelihood(jnp.zeros(shapes[0]), jnp.zeros(shapes[1], jnp.int32))
-    with pytest.raises(TypeError, match="labels must be integers, got float32"):
+    with pytest.raises(TypeError, match="labels must be integers, got dtype float32"):
         mixture_negative_log_likelihood(jnp.zeros((4, 3, 2)), jnp.zeros(3))
 
 
@@ -112,7 +112,7 @@ def test_refuses_arrays_that_would_only_broadcast(metric):
         metric(probabilities, jnp.zeros((3, 1), jnp.int32))
     with pytest.raises(ValueError, match=r"\(3, 2\) and \(1,\)"):
         metric(probabilities, jnp.zeros(1, jnp.int32))
-    with pytest.raises(TypeError, match="labels must be integers, got float32"):
+    with pytest.raises(TypeError, match="labels must be integers, got dtype float32"):
         metric(probabilities, jnp.zeros(3))
     with pytest.raises(ValueError, match="at least one example"):
         metric(jnp.zeros((0, 2)), jnp.zeros(0, jnp.int32))
