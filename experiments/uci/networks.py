@@ -1,7 +1,7 @@
 """A perceptron with one hidden layer, without noise, with dropout, and with concrete dropout."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,34 +61,21 @@ def purposes(key: jax.Array) -> Purposes:
     return Purposes(*jax.random.split(key, 3))
 
 
-Factors = tuple[jax.Array, ...]
-
-
-class Predict(Protocol):
-    """What a network predicts."""
-
-    def __call__(
-        self, params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
-    ) -> jax.Array:
-        """Maps examples (batch, features) to standardised targets (batch,), with noise from the key or drawn before."""
-        ...
-
-
 class Method(NamedTuple):
     """A kind of network.
 
     Attributes:
       init: (key, number of features) -> parameters.
-      predict: Its predictions.
+      noise: (key, shape of the examples, rate) -> all that is random about a prediction and does not depend on the
+        parameters, so that networks with the same rate may share it.
+      predict: (parameters, examples (batch, features), noise) -> standardised targets (batch,).
       penalty: (parameters, setting, number of training examples) -> what is added to the mean squared error.
-      factors: (key, shape of the examples, rate) -> the noise that `predict` has from that key: what it multiplies the
-        inputs of each layer by. None where that depends on more, or there is none.
     """
 
     init: Callable[[jax.Array, int], Any]
-    predict: Predict
+    noise: Callable[[jax.Array, tuple[int, ...], jax.typing.ArrayLike], Any]
+    predict: Callable[[Any, jax.Array, Any], jax.Array]
     penalty: Callable[[Any, Setting, int], jax.Array]
-    factors: Callable[[jax.Array, tuple[int, ...], jax.Array], Factors | None] = lambda key, shape, rate: None
 
 
 def weight_decay(
@@ -106,40 +93,37 @@ def weight_decay(
 def deterministic(width: int, length_scale: float) -> Method:
     """No noise, and the weight decay that goes with a rate of 0."""
 
-    def predict(
-        params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
-    ) -> jax.Array:
-        del setting, key, factors
+    def noise(key: jax.Array, shape: tuple[int, ...], rate: jax.typing.ArrayLike) -> tuple[()]:
+        del key, shape, rate
+        return ()
+
+    def predict(params: Any, x: jax.Array, noise: tuple[()]) -> jax.Array:
+        del noise
         return _perceptron(params, x, lambda number, x: x)
 
     def penalty(params: Any, setting: Setting, num_data: int) -> jax.Array:
         return weight_decay(0.0, setting.precision, length_scale, num_data) * _squares(params)
 
-    return Method(lambda key, features: _init(key, features, width), predict, penalty)
+    return Method(lambda key, features: _init(key, features, width), noise, predict, penalty)
 
 
 def mc_dropout(width: int, length_scale: float) -> Method:
     """Dropout before both layers, also when it predicts."""
 
-    def dropout(key: jax.Array, number: int, x: jax.Array, rate: jax.typing.ArrayLike) -> jax.Array:
-        return jaxdrop.dropout(jax.random.split(key)[number], x, rate, bits=BITS)
-
-    def factors(key: jax.Array, shape: tuple[int, ...], rate: jax.typing.ArrayLike) -> Factors:
+    def noise(key: jax.Array, shape: tuple[int, ...], rate: jax.typing.ArrayLike) -> tuple[jax.Array, ...]:
         shapes = shape, (shape[0], width)
-        return tuple(dropout(key, number, jnp.ones(each), rate) for number, each in enumerate(shapes))
+        return tuple(
+            jaxdrop.dropout(each, jnp.ones(inputs), rate, bits=BITS)
+            for each, inputs in zip(jax.random.split(key), shapes, strict=True)
+        )
 
-    def predict(
-        params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
-    ) -> jax.Array:
-        def drop(number: int, x: jax.Array) -> jax.Array:
-            return x * factors[number] if factors else dropout(key, number, x, setting.rate)
-
-        return _perceptron(params, x, drop)
+    def predict(params: Any, x: jax.Array, noise: tuple[jax.Array, ...]) -> jax.Array:
+        return _perceptron(params, x, lambda number, x: x * noise[number])
 
     def penalty(params: Any, setting: Setting, num_data: int) -> jax.Array:
         return weight_decay(setting.rate, setting.precision, length_scale, num_data) * _squares(params)
 
-    return Method(lambda key, features: _init(key, features, width), predict, penalty, factors)
+    return Method(lambda key, features: _init(key, features, width), noise, predict, penalty)
 
 
 def concrete_dropout(width: int, length_scale: float) -> Method:
@@ -148,11 +132,12 @@ def concrete_dropout(width: int, length_scale: float) -> Method:
     def init(key: jax.Array, features: int) -> Any:
         return {**_init(key, features, width), "logit_rates": jnp.full(2, variational.logit_rate(FIRST_CONCRETE_RATE))}
 
-    def predict(
-        params: Any, x: jax.Array, setting: Setting, key: jax.Array, factors: Factors | None = None
-    ) -> jax.Array:
-        del setting, factors
-        keys = jax.random.split(key)
+    def noise(key: jax.Array, shape: tuple[int, ...], rate: jax.typing.ArrayLike) -> jax.Array:
+        del shape, rate
+        return key  # the masks depend on the learned rates
+
+    def predict(params: Any, x: jax.Array, noise: jax.Array) -> jax.Array:
+        keys = jax.random.split(noise)
 
         def drop(number: int, x: jax.Array) -> jax.Array:
             return variational.concrete_dropout(keys[number], x, params["logit_rates"][number])
@@ -168,7 +153,7 @@ def concrete_dropout(width: int, length_scale: float) -> Method:
         precision = jnp.asarray(setting.precision) * jnp.square(jnp.asarray(setting.scale))
         return variational.regularizer(kl, num_data, likelihood="gaussian", noise_precision=precision)
 
-    return Method(init, predict, penalty)
+    return Method(init, noise, predict, penalty)
 
 
 def _init(key: jax.Array, features: int, width: int) -> dict[str, Any]:

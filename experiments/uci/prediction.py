@@ -57,7 +57,8 @@ def sample(
 
         def add(number: jax.Array, running: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             mean, squares, likelihood = running
-            drawn = method.predict(params, inputs, setting, jax.random.fold_in(key, number))
+            noise = method.noise(jax.random.fold_in(key, number), inputs.shape, setting.rate)
+            drawn = method.predict(params, inputs, noise)
             difference = drawn - mean
             mean = mean + difference / (number + 1).astype(float)
             exponent = -precision / 2 * jnp.square(targets - drawn)
@@ -82,7 +83,11 @@ def propagate(
 
     def predict(params: Any, setting: Setting, key: jax.Array, inputs: jax.Array, targets: jax.Array) -> Predictions:
         del key  # noise is followed, not drawn
-        p = jaxdrop.moments(lambda key: method.predict(params, inputs, setting, key), covariance=covariance)
+
+        def outputs(key: jax.Array) -> jax.Array:
+            return method.predict(params, inputs, method.noise(key, inputs.shape, setting.rate))
+
+        p = jaxdrop.moments(outputs, covariance=covariance)
         deviation = jnp.sqrt(p.variance + 1 / _standardised_precision(setting))
         likelihood = jax.scipy.stats.norm.logpdf(targets, p.mean, deviation) - jnp.log(setting.scale)
         return Predictions(p.mean, jnp.sqrt(p.variance), likelihood)

@@ -117,13 +117,14 @@ def _advance(
             rows, valid, key = batch
             x_batch, y_batch = x[group.splits, rows], y[group.splits, rows]
             # In a loop, which XLA does not fuse: it would draw anew for each setting, forward and backward.
-            drawn = lax.map(lambda rate: plan.method.factors(key, x_batch.shape, rate), rates)
+            drawn = lax.map(lambda rate: plan.method.noise(key, x_batch.shape, rate), rates)
 
             def update(state: _State, setting: Setting, number: jax.Array) -> _State:
-                factors = jax.tree.map(lambda each: each[number], drawn)
+                # Of one rate there is one, and what is made of it is made once, if that can be seen before it runs.
+                noise = jax.tree.map(lambda each: each[number if plan.num_rates > 1 else 0], drawn)
 
                 def loss(params: Any) -> jax.Array:
-                    predicted = plan.method.predict(params, x_batch, setting, key, factors)
+                    predicted = plan.method.predict(params, x_batch, noise)
                     errors = jnp.where(valid, predicted - y_batch, 0)
                     penalty = plan.method.penalty(params, setting, num_data)
                     return jnp.square(errors).sum() / valid.sum(dtype=float) + penalty

@@ -197,9 +197,10 @@ def test_likelihood_and_moments_are_those_of_the_samples(trained):
     # Directly, in the unit of the data, for the last network.
     last, setting = jax.tree.map(lambda leaf: leaf[1, 1], (params, side_by_side.settings))
     key = networks.purposes(side_by_side.keys[1]).prediction
-    draw = jax.jit(jax.vmap(lambda n: method.predict(last, part.x_test[1], setting, jax.random.fold_in(key, n))))
+    x = part.x_test[1]
+    draw = jax.vmap(lambda n: method.predict(last, x, method.noise(jax.random.fold_in(key, n), x.shape, setting.rate)))
     y_train, y_test = table.y[table.train[1]], table.y[table.test[1]]
-    outputs = np.asarray(draw(jnp.arange(number)), float) * y_train.std() + y_train.mean()
+    outputs = np.asarray(jax.jit(draw)(jnp.arange(number)), float) * y_train.std() + y_train.mean()
     exponents = scipy.special.logsumexp(-2.0 / 2 * (y_test[None] - outputs) ** 2, 0)
     expected = exponents - np.log(number) - 0.5 * np.log(2 * np.pi) + 0.5 * np.log(2.0)
     np.testing.assert_allclose(p.log_likelihood[1, 1], expected, rtol=1e-4)
@@ -222,9 +223,9 @@ def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_p
     # Linear, which compiles in half the time.
     method = networks.Method(
         lambda key, features: jax.random.normal(key, (features,)),
-        lambda params, x, setting, key, factors: (x * factors[0]) @ params,
+        lambda key, shape, rate: jaxdrop.dropout(key, jnp.ones(shape), rate, bits=16),
+        lambda params, x, noise: (x * noise) @ params,
         lambda params, setting, num_data: jnp.square(params).sum() / (num_data * setting.precision),
-        lambda key, shape, rate: (jaxdrop.dropout(key, jnp.ones(shape), rate, bits=16),),
     )
     settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.01, "name": "networks"}
     monkeypatch.setattr(training, "SEGMENT_STEPS", 3)  # 40 examples are 2 batches of 16 and one of 8
@@ -250,15 +251,15 @@ def test_resumes_bit_for_bit_and_networks_are_what_they_are_alone(trained, tmp_p
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0, 0], b[1, 0], rtol=1e-4, atol=1e-5), alone, expected)
 
 
-def test_factors_are_the_noise_that_a_key_gives():
-    method, setting = networks.mc_dropout(8, 0.01), Setting(0.3, 1.0, 1.0)
+def test_mc_dropout_drops_before_both_layers():
+    method = networks.mc_dropout(8, 0.01)
     init_key, x_key, key = jax.random.split(jax.random.key(0), 3)
     params, x = method.init(init_key, 3), jax.random.normal(x_key, (16, 3))
-    factors = method.factors(key, x.shape, setting.rate)
-    assert [factor.shape for factor in factors] == [(16, 3), (16, 8)]
-    drawn = method.predict(params, x, setting, key)
-    np.testing.assert_allclose(method.predict(params, x, setting, key, factors), drawn, rtol=1e-6)
-    assert not jnp.allclose(drawn, method.predict(params, x, Setting(0.0, 1.0, 1.0), key))
+    first, second = jax.random.split(key)
+    units = jax.nn.relu(jaxdrop.dropout(first, x, 0.3, bits=16) @ params["hidden"]["kernel"])
+    expected = (jaxdrop.dropout(second, units, 0.3, bits=16) @ params["output"]["kernel"])[:, 0]
+    np.testing.assert_allclose(method.predict(params, x, method.noise(key, x.shape, 0.3)), expected, rtol=1e-5)
+    assert not jnp.allclose(method.predict(params, x, method.noise(key, x.shape, 0.0)), expected)
 
 
 def test_networks_of_a_group_differ_in_their_setting_alone(trained, tmp_path):
