@@ -1,187 +1,15 @@
 import functools
-import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax import lax
-from scipy import integrate, stats
 
 import jaxdrop
-from jaxdrop import _masks
-from jaxdrop.inference._propagation import gaussian
-from tests.methods import METHODS, SHAPE
-from tests.statistical import assert_mean, assert_moments
-
-X = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
-KERNEL = np.random.default_rng(1).normal(size=(8, 8)).astype(np.float32) / 3
-MEAN = np.linspace(-3, 3, 13, dtype=np.float32)
-
-
-def samples(sample, number=20_000):
-    return jax.jit(jax.vmap(sample))(jax.random.split(jax.random.key(7), number))
-
-
-def assert_agrees(sample, number=20_000):
-    """The moments are those of samples."""
-    p = jaxdrop.moments(sample)
-    assert_moments(samples(sample, number), p.mean, p.variance)
-
-
-def by_quadrature(f, mean, deviation, points=()):
-    """Mean and variance of a function of a normal variable."""
-
-    def expect(g):
-        inside = [(p - mean) / deviation for p in points if abs(p - mean) < 8 * deviation]
-        return integrate.quad(lambda t: g(mean + deviation * t) * stats.norm.pdf(t), -9, 9, points=[0, *inside])[0]
-
-    first = expect(f)
-    return first, expect(lambda z: (f(z) - first) ** 2)
-
-
-CLOSED_FORM = [m for m in METHODS if m.variance is not None and m.name not in ("masksembles",)]
-
-
-@pytest.mark.parametrize("method", CLOSED_FORM, ids=lambda m: m.name)
-def test_noise_has_its_exact_moments(method):
-    x = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
-    p = jaxdrop.moments(lambda key: method.function(key, jnp.asarray(x), 0.25))
-    x = x.astype(np.float64)
-    np.testing.assert_allclose(p.mean, np.broadcast_to(method.mean(x, 0.25), x.shape), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(p.variance, np.broadcast_to(method.variance(x, 0.25), x.shape), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize(
-    "method",
-    [m for m in METHODS if m.name in ("drop_connect_dense", "word_dropout", "drop_block")],
-    ids=lambda m: m.name,
-)
-def test_noise_without_a_closed_form_agrees_with_samples(method):
-    """DropBlock's rescaling depends on the mask, which is neglected: on a large map there is little of it."""
-    x = jnp.ones((1, 40, 40, 1) if method.name == "drop_block" else (4, 8))
-
-    def sample(key):
-        return method.function(key, x, 0.1)
-
-    p, drawn = jaxdrop.moments(sample), samples(sample, 4000)
-    np.testing.assert_allclose(jnp.mean(p.mean), jnp.mean(drawn), rtol=0.01)
-    np.testing.assert_allclose(jnp.mean(p.variance), jnp.mean(drawn.var(0)), rtol=0.05)
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        nn.Dropout(0.3, deterministic=True),
-        nn.Dropout(0.3, broadcast_dims=(1,), deterministic=True),
-        jaxdrop.linen.Dropout(0.3, deterministic=True),
-    ],
-    ids=["flax", "flax_broadcast", "jaxdrop"],
-)
-def test_linen_dropout_is_exact(layer):
-    p = jaxdrop.moments(jaxdrop.linen.sampler(layer, {}, X))
-    np.testing.assert_allclose(p.mean, X, rtol=1e-5)
-    np.testing.assert_allclose(p.variance, X**2 * 0.3 / 0.7, rtol=1e-4)
-
-
-@pytest.mark.parametrize("layer", [nnx.Dropout, jaxdrop.nnx.Dropout])
-def test_nnx_dropout_is_exact(layer):
-    p = jaxdrop.moments(jaxdrop.nnx.sampler(layer(0.3, rngs=nnx.Rngs(0)), jnp.asarray(X)))
-    np.testing.assert_allclose(p.mean, X, rtol=1e-5)
-    np.testing.assert_allclose(p.variance, X**2 * 0.3 / 0.7, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("draw", "mean", "variance"),
-    [
-        (jax.random.uniform, 1 / 2, 1 / 12),
-        (jax.random.normal, 0, 1),
-        (lambda key, shape: 3 - 2 * jax.random.normal(key, shape), 3, 4),
-        (lambda key, shape: jax.random.bernoulli(key, 0.3, shape), 0.3, 0.21),
-        (jax.random.exponential, 1, 1),
-        (jax.random.gumbel, 0.5772157, math.pi**2 / 6),
-        (jax.random.laplace, 0, 2),
-        (lambda key, shape: jax.random.uniform(key, shape, jnp.bfloat16, -1, 1), 0, 1 / 3),
-    ],
-    ids=["uniform", "normal", "affine", "bernoulli", "exponential", "gumbel", "laplace", "bfloat16"],
-)
-def test_distributions_of_jax_random(draw, mean, variance):
-    p = jaxdrop.moments(lambda key: draw(key, (3,)))
-    np.testing.assert_allclose(p.mean, mean, rtol=2e-3, atol=1e-3)
-    np.testing.assert_allclose(p.variance, variance, rtol=5e-3)
-
-
-def noisy(key, deviation=1.3):
-    return MEAN + np.float32(deviation) * jax.random.normal(key, MEAN.shape)
-
-
-FUNCTIONS = {
-    "relu": (jax.nn.relu, [0]),
-    "relu6": (jax.nn.relu6, [0, 6]),
-    "leaky_relu": (jax.nn.leaky_relu, [0]),
-    "hard_tanh": (jax.nn.hard_tanh, [-1, 1]),
-    "abs": (jnp.abs, [0]),
-    "sign": (jnp.sign, [0]),
-    "clip": (lambda x: jnp.clip(x, -0.5, 2.0), [-0.5, 2]),
-    "greater": (lambda x: x > 0.5, [0.5]),
-    "elu": (jax.nn.elu, [0]),
-    "selu": (jax.nn.selu, [0]),
-    "hard_swish": (jax.nn.hard_swish, [-3, 3]),
-    "softplus": (jax.nn.softplus, []),
-    "gelu": (jax.nn.gelu, []),
-    "silu": (jax.nn.silu, []),
-    "tanh": (jnp.tanh, []),
-    "sigmoid": (jax.nn.sigmoid, []),
-    "square": (lambda x: x * x, []),
-    "exp": (lambda x: jnp.exp(x / 2), []),
-}
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_of_a_normal_variable(name):
-    f, kinks = FUNCTIONS[name]
-    p = jaxdrop.moments(lambda key: f(noisy(key)))
-    values = jax.jit(lambda x: jnp.asarray(f(x), jnp.float32))
-    grid = np.linspace(-16, 16, 64_001, dtype=np.float32)
-    table = functools.partial(np.interp, xp=grid, fp=np.asarray(values(grid), np.float64))
-    expected = np.array([by_quadrature(table, m, 1.3, kinks) for m in MEAN.astype(np.float64)])
-    scale = np.sqrt(expected[:, 1].max())
-    np.testing.assert_allclose(p.mean, expected[:, 0], atol=1e-3 * scale)
-    np.testing.assert_allclose(np.sqrt(p.variance), np.sqrt(expected[:, 1]), rtol=2e-3, atol=1e-3 * scale)
-
-
-def test_rectifier_and_sigmoid_are_those_of_fast_dropout():
-    mean, deviation = np.float32(0.7), np.float32(1.9)
-    ratio = 0.7 / 1.9
-    cdf, pdf = stats.norm.cdf(ratio), stats.norm.pdf(ratio)
-    p = jaxdrop.moments(lambda key: jax.nn.relu(mean + deviation * jax.random.normal(key, (2,))))
-    np.testing.assert_allclose(p.mean, 0.7 * cdf + 1.9 * pdf, rtol=1e-5)
-    np.testing.assert_allclose(p.variance + p.mean**2, (0.7**2 + 1.9**2) * cdf + 0.7 * 1.9 * pdf, rtol=1e-5)
-    # The logistic function of N(0.5, 1), N(2, 4) and N(-1, 9), for which the probit approximation gives 0.60436, ...
-    mean, deviation = jnp.asarray([0.5, 2, -1]), jnp.asarray([1.0, 2, 3])
-    p = jaxdrop.moments(lambda key: jax.nn.sigmoid(mean + deviation * jax.random.normal(key, (3,))))
-    np.testing.assert_allclose(p.mean, [0.60203, 0.77520, 0.38675], atol=1e-5)
-
-
-def test_a_large_mean_does_not_drown_the_variance():
-    p = jaxdrop.moments(lambda key: jax.nn.relu(1e4 + jax.random.normal(key, (2,))))
-    np.testing.assert_allclose(p.variance, 1, rtol=1e-3)
-
-
-def test_no_variance_is_no_trouble():
-    def sample(key):
-        return jnp.tanh(jax.nn.relu(jnp.zeros(3) * jax.random.normal(key, (3,)) + jnp.asarray([-1.0, 0, 1])))
-
-    p = jaxdrop.moments(sample)
-    np.testing.assert_allclose(p.mean, np.tanh([0, 0, 1]), rtol=1e-6)
-    np.testing.assert_array_equal(p.variance, 0)
-
-
-def linear(key, x):
-    return jaxdrop.dropout(key, x, 0.4) @ KERNEL + 1
+from tests.inference.sampled_moments import KERNEL, MEAN, X, assert_agrees, linear, noisy, samples
+from tests.statistical import assert_mean
 
 
 def test_a_linear_layer_is_exact():
@@ -245,57 +73,6 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_is_exact_agrees_with_samples(name):
     assert_agrees(PROGRAMS[name])
-
-
-def test_max_pooling_of_rectified_maps():
-    """The rectifier is taken after the maximum, of which four are not quite normal."""
-
-    def sample(key):
-        return nn.max_pool(jax.nn.relu(noisy(key)[None, :12, None]), (4,), (4,))
-
-    p, drawn = jaxdrop.moments(sample), samples(sample)
-    deviation = drawn.std(0)
-    np.testing.assert_allclose(p.mean, drawn.mean(0), atol=0.02 * deviation.max())
-    np.testing.assert_allclose(np.sqrt(p.variance), deviation, atol=0.06 * deviation.max())
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("function", [jax.nn.softmax, jax.nn.log_softmax, jax.nn.logsumexp])
-@pytest.mark.parametrize("covariance", [False, True])
-def test_softmax(function, covariance):
-    def sample(key):
-        return function(X + 0.8 * jax.random.normal(key, X.shape), axis=-1)
-
-    p, drawn = jaxdrop.moments(sample, covariance=covariance), samples(sample)
-    deviation = drawn.std(0)
-    np.testing.assert_allclose(p.mean, drawn.mean(0), atol=0.03 * deviation.max())
-    np.testing.assert_allclose(np.sqrt(p.variance), deviation, atol=0.06 * deviation.max())
-
-
-@pytest.mark.parametrize("function", [jnp.log, jnp.sqrt, lax.rsqrt])
-def test_a_variance_is_taken_for_log_normal(function):
-    """A normal one would be below zero, or next to it, with a chance that counts."""
-
-    def sample(key):
-        return function(jnp.mean(jnp.square(X + jax.random.normal(key, X.shape)), -1))
-
-    p, drawn = jaxdrop.moments(sample), samples(sample)
-    np.testing.assert_allclose(p.mean, drawn.mean(0), atol=0.1 * drawn.std(0).max())
-    np.testing.assert_allclose(np.sqrt(p.variance), drawn.std(0), rtol=0.25)
-
-
-@pytest.mark.thorough
-def test_layer_normalization_with_covariance():
-    x = np.random.default_rng(3).normal(size=(3, 64)).astype(np.float32)
-    model = nn.LayerNorm(use_bias=False, use_scale=False)
-
-    def sample(key):
-        return model.apply({}, jaxdrop.gaussian_dropout(key, x, 0.1))
-
-    p, drawn = jaxdrop.moments(sample, covariance=True), samples(sample)
-    # The numerator and the denominator are taken for independent in the mean.
-    np.testing.assert_allclose(p.mean, drawn.mean(0), rtol=0.02, atol=0.01)
-    np.testing.assert_allclose(np.sqrt(p.variance), drawn.std(0), rtol=0.05, atol=0.01)
 
 
 class Network(nn.Module):
@@ -374,14 +151,6 @@ def test_decisions_that_a_loop_makes_stay_decisions(outside):
     np.testing.assert_allclose(jaxdrop.moments(sample).variance[2], 4 * 0.3 * 0.7, rtol=1e-5)
 
 
-@pytest.mark.parametrize("covariance", [False, True])
-def test_the_norm_of_an_example_of_zeros_is_known(covariance):
-    x = jnp.array([[0.0, 0.0], [3.0, 4.0]])
-    p = jaxdrop.moments(lambda key: jnp.linalg.norm(jaxdrop.dropout(key, x, 0.5), axis=-1), covariance=covariance)
-    assert (p.mean[0], p.variance[0]) == (0, 0)
-    assert p.variance[1] > 1
-
-
 def test_arrays_are_stacked_and_taken_apart():
     x = jnp.asarray(X)
     p = jaxdrop.moments(lambda key: jnp.stack([jaxdrop.dropout(key, x, 0.5), x]))
@@ -389,20 +158,6 @@ def test_arrays_are_stacked_and_taken_apart():
     np.testing.assert_allclose(p.variance, [X**2, 0 * X], rtol=1e-5)
     p = jaxdrop.moments(lambda key: jnp.unstack(jaxdrop.dropout(key, x, 0.5))[1])
     np.testing.assert_allclose(p.variance, X[1] ** 2, rtol=1e-5)
-
-
-def test_limits_of_uniform_numbers_may_differ():
-    p = jaxdrop.moments(lambda key: jax.random.uniform(key, (2,), minval=jnp.array([-1.0, 0.0])))
-    np.testing.assert_allclose(p.mean, [0, 0.5], atol=1e-6)
-    np.testing.assert_allclose(p.variance, [1 / 3, 1 / 12], rtol=1e-5)
-
-
-@pytest.mark.parametrize("noise", [jaxdrop.dropout, jaxdrop.gaussian_dropout])
-def test_knows_the_noise_in_64_bits(noise):
-    with jax.enable_x64(True):
-        p = jaxdrop.moments(lambda key: noise(key, jnp.asarray(X), 0.25))
-    np.testing.assert_allclose(p.mean, X, rtol=1e-5)
-    np.testing.assert_allclose(p.variance, X**2 / 3, rtol=1e-4)
 
 
 @pytest.mark.thorough
@@ -439,31 +194,3 @@ def test_what_is_not_needed_need_not_be_known():
 def test_refuses_a_model_without_noise():
     with pytest.raises(ValueError, match="model must have a stochastic layer"):
         jaxdrop.moments(jaxdrop.linen.sampler(nn.Dense(2), nn.Dense(2).init(jax.random.key(0), X), X))
-
-
-def test_half_precision_is_computed_in_single():
-    x = jnp.asarray(X, jnp.bfloat16)
-    p = jaxdrop.moments(lambda key: jaxdrop.dropout(key, x, 0.1) @ jnp.asarray(KERNEL, jnp.bfloat16))
-    wide = np.asarray(x, np.float32), np.asarray(jnp.asarray(KERNEL, jnp.bfloat16), np.float32)
-    assert p.mean.dtype == jnp.float32
-    np.testing.assert_allclose(p.mean, wide[0] @ wide[1], rtol=1e-3, atol=1e-4)
-    rate = 1 - float(_masks.keep_probability(0.1, bits=16))
-    np.testing.assert_allclose(p.variance, wide[0] ** 2 * rate / (1 - rate) @ wide[1] ** 2, rtol=1e-3)
-
-
-@pytest.mark.thorough
-def test_clark_maximum_of_two_is_exact():
-    """Given one of them, the mean of the maximum and of its square have closed forms."""
-    means, deviations = np.array([-1.0, -0.3, 0, 0.5, 40]), np.array([0, 0.2, 1, 2, 3])
-    a = gaussian.Stats(jnp.asarray(means, jnp.float32), jnp.full(5, 0.7))
-    b = gaussian.Stats(jnp.zeros(5), jnp.asarray(deviations**2, jnp.float32))
-    p = gaussian.maximum(a, b)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
-    given = deviations * nodes[:, None]
-    above, sigma = means - given, math.sqrt(0.7)
-    cdf, pdf = stats.norm.cdf(above / sigma), stats.norm.pdf(above / sigma)
-    excess, square = above * cdf + sigma * pdf, (above**2 + 0.7) * cdf + above * sigma * pdf
-    first = weights @ (given + excess) / weights.sum()
-    second = weights @ (given**2 + 2 * given * excess + square) / weights.sum()
-    np.testing.assert_allclose(p.mean, first, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(p.variance, second - first**2, rtol=1e-4)
