@@ -1,4 +1,4 @@
-"""Makes RESULTS.md and its pictures from the result files: python -m experiments.report [FOLDER]
+"""Makes RESULTS.md, and the pictures that need no more, from the result files: python -m experiments.report [FOLDER]
 
 FOLDER holds one sub-folder for each experiment, with the `result.json` of each run under a name of its own; it is
 experiments/results unless another is given. RESULTS.md is written beside it.

@@ -35,7 +35,7 @@ class Config:
     Attributes:
       functions: Acquisition functions, separated by semicolons, or "all".
       acquisition_size: Images that are labelled between one network and the next.
-      max_labels: Labels of the last network.
+      max_labels: Labels of the last network, at most.
       max_labels_random: The same for images chosen at random, which takes more.
       candidates: Images that are scored, drawn anew each time from those without a label; 0 for all.
       num_samples: Dropout samples of their class probabilities.

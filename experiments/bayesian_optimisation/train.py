@@ -92,13 +92,17 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     Returns:
       For each method, of the simple regret in the end: the least value found, less the least there is: median and
       quartiles over runs, and the median after half of the evaluations; the share of runs that end below random search
-      of the same number; and the median and quartiles after each evaluation.
+      of the same number; how far, in the unit cube, a point of the second half is from the nearest before it (the
+      median); the median and quartiles after each evaluation; and each run's in the end, in order.
     """
     (workdir / "evaluations").mkdir(exist_ok=True)
     objective = OBJECTIVES[config.objective]
     found = {name: _evaluate(config, name, workdir) for name in names("methods", config.methods, METHODS)}
-    regret = {name: np.minimum.accumulate(values, 1) - objective.minimum for name, values in found.items()}
-    results = {name: summary(values, regret.get(RANDOM)) for name, values in regret.items()}
+    regret = {name: np.minimum.accumulate(values, 1) - objective.minimum for name, (_, values) in found.items()}
+    results = {
+        name: {"median step": median_step(found[name][0]), **summary(values, regret.get(RANDOM))}
+        for name, values in regret.items()
+    }
     regrets(results, config.num_initial).savefig(workdir / "regret.png")
     return results
 
@@ -115,11 +119,22 @@ def summary(regret: np.ndarray, at_random: np.ndarray | None) -> dict[str, Any]:
     if at_random is not None and at_random is not regret:
         values["runs below random"] = float(np.mean(regret[:, -1] < at_random[:, -1]))
     curves = {"medians": median.tolist(), "lower quartiles": lower.tolist(), "upper quartiles": upper.tolist()}
-    return {**values, **curves}
+    return {**values, **curves, "regrets": np.sort(regret[:, -1]).tolist()}
 
 
-def _evaluate(config: Config, name: str, workdir: Path) -> np.ndarray:
-    """Evaluates the objective at one point after another; returns its values, (runs, evaluations)."""
+def median_step(points: np.ndarray) -> float:
+    """The median distance of the points (runs, evaluations, dims) of the second half to the nearest before them."""
+    half = points.shape[1] // 2
+    steps = [np.linalg.norm(points[:, :n] - points[:, n, None], axis=-1).min(1) for n in range(half, points.shape[1])]
+    return float(np.median(steps))
+
+
+def _evaluate(config: Config, name: str, workdir: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluates the objective at one point after another.
+
+    Returns:
+      Points (runs, evaluations, dims), and values (runs, evaluations).
+    """
     objective = OBJECTIVES[config.objective]
     path = workdir / "evaluations" / f"{name}.json"
     # One key for each run, and for each of its evaluations.
@@ -140,7 +155,7 @@ def _evaluate(config: Config, name: str, workdir: Path) -> np.ndarray:
         points[:, number], values[:, number] = chosen, objective.evaluate(chosen)
         write_json(path, {"points": points[:, : number + 1].tolist(), "values": values[:, : number + 1].tolist()})
         sign_of_life(workdir)
-    return values
+    return points, values
 
 
 def _uniform(keys: jax.Array, dims: int) -> np.ndarray:

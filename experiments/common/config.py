@@ -186,10 +186,11 @@ def changes(config: Any, other: Any) -> dict[str, Any]:
 def experiment(config: Any) -> tuple[str, Callable[[Any, Path], dict[str, Any]]]:
     """The name of the experiment that a configuration belongs to, and its `run(config, workdir) -> metrics`.
 
-    Both are the module's that declares the configuration's class: `run` of experiments/digits/train.py, and "digits".
+    Both are those of the module that declares the configuration's class: `run` of experiments/digits/train.py, and the
+    folder, "digits".
     """
     name = type(config).__module__
     run: Any = getattr(sys.modules.get(name), "run", None)
     if run is None:
         raise RefusedError(f"{name}, which declares this configuration, has no function run(config, workdir)")
-    return name.removesuffix(".train").rpartition(".")[2], run
+    return (name.rpartition(".")[0] or name).rpartition(".")[2], run

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def means_and_errors(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean and standard error of each number.
+def means_and_errors(scores: Sequence[dict[str, float]], *, held_out: float = 0.0) -> dict[str, float]:
+    r"""Mean and standard error of each number.
+
+    .. math:: \mathrm{error}^2 = s^2 (1 / n + r)
+
+    with the variance :math:`s^2` of the :math:`n` numbers. Where each is of another random split of the same examples,
+    they are not independent, and :math:`r` is what `held_out` says.
 
     Args:
       scores: Numbers by name, the same names for each of two or more seeds.
+      held_out: Of random splits, the number of test examples for each training example; 0 for independent numbers.
 
     Returns:
       For each name the mean, and under the name with ", error" after it the standard error.
@@ -18,10 +24,13 @@ def means_and_errors(scores: Sequence[dict[str, float]]) -> dict[str, float]:
     Examples:
       >>> means_and_errors([{"accuracy": 1.0}, {"accuracy": 3.0}])
       {'accuracy': 2.0, 'accuracy, error': 1.0}
+
+    References:
+      Nadeau & Bengio, `Inference for the generalization error <https://doi.org/10.1023/A:1024068626366>`_, 2003
     """
     summary = {}
     for name in scores[0]:
         values = np.array([score[name] for score in scores], float)
         summary[name] = float(values.mean())
-        summary[f"{name}, error"] = float(values.std(ddof=1)) / math.sqrt(len(values))
+        summary[f"{name}, error"] = float(values.std(ddof=1)) * math.sqrt(1 / len(values) + held_out)
     return summary

@@ -21,7 +21,13 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
     """Accuracy by the share referred, and what is missed."""
     metrics, config = run["metrics"], run["config"]
     scores = columns(metrics)
-    heads = ["ranked by", *(f"{share} %" for share in SHARES), "AURC", "excess", "AURC less the first one's"]
+    heads = [
+        "ranked by",
+        *(f"{share} %" for share in SHARES),
+        "AURC",
+        "excess",
+        f"AURC minus that of {next(iter(scores))}",
+    ]
     rows = [
         (
             name,
@@ -30,13 +36,14 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
         )
         for name, column in scores.items()
     ]
+    of = "seeds" if config["dataset"] != "breast_cancer" else "random splits, corrected for what these share"
     parts = [
         f"## Referral: {NAMES[config['dataset']]}\n",
         f"![Accuracy against the share of cases referred]({link}{path.stem}.png)\n",
         table(heads, rows),
-        f"\nAccuracy in percent on the {metrics['test cases']} test cases less the share referred, and areas under the "
-        f"risk-coverage curve, times 1000: mean ± standard error over {config['num_seeds']} seeds. Confidence is the "
-        f"largest probability, the predictive entropy that of MC dropout, whose {config['num_samples']} passes the "
+        f"\nAccuracy in percent on those of {metrics['test cases']} test cases that are not referred, and areas under "
+        f"the risk-coverage curve, times 1000: mean ± standard error over {config['num_seeds']} {of}. Confidence is "
+        f"the largest probability, the predictive entropy that of MC dropout, whose {config['num_samples']} passes the "
         f"mutual information is of too. The ensemble has {config['num_members']} networks trained with dropout, which "
         f"predict without. {provenance(path, run, link)}\n",
         *reason(path),

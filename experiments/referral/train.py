@@ -111,7 +111,8 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
                 values["AURC, difference"] = values["AURC"] - baseline["AURC"]
             scores.setdefault(name, []).append(values)
         sign_of_life(workdir)
-    results: dict[str, Any] = {name: means_and_errors(values) for name, values in scores.items()}
+    held_out = cases.test[1].shape[1] / cases.train[1].shape[1] if medical else 0.0
+    results: dict[str, Any] = {name: means_and_errors(values, held_out=held_out) for name, values in scores.items()}
     curves(results).savefig(workdir / "referral.png")
     results["test cases"] = len(labels)
     if medical:

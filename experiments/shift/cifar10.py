@@ -18,8 +18,8 @@ from experiments.common import cifar10
 from experiments.common.config import (
     check_at_least,
     check_one_of,
+    check_open_rates,
     check_positive,
-    check_rates,
     check_seeds,
     check_types,
     names,
@@ -114,8 +114,8 @@ class Config:
         names("variants", self.variants, VARIANTS)
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"depth must be 10, 16, 22, ... = 6 n + 4, got {self.depth}")
-        check_rates(self, "rate")
-        check_positive(self, "learning_rate", "rate")
+        check_open_rates(self, "rate")
+        check_positive(self, "learning_rate")
         check_at_least(self, 1, "width", "stride", "num_repeats", "epochs", "batch_size", "num_samples")
         check_at_least(self, 0, "weight_decay", "max_examples", "max_test")
         if self.batch_size % self.num_repeats:

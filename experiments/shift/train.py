@@ -55,9 +55,9 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
       negative log-likelihood in nats and calibration error of 15 bins for the three ways to predict, and mean
       uncertainties in nats.
     """
-    train, validation, test = (_test_images(config, data.load("mnist", split), split) for split in data.SPLITS)
+    train, validation, test = (_limited(config, data.load("mnist", split), split) for split in data.SPLITS)
     others = {
-        name: _test_images(config, data.load(name, "test"), "test") for name in names("others", config.others, OTHERS)
+        name: _limited(config, data.load(name, "test"), "test") for name in names("others", config.others, OTHERS)
     }
     variables = ensembles.fit_networks(config, train, validation, workdir)
     key = jax.random.fold_in(jax.random.key(config.seed), 1)
@@ -65,7 +65,7 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
     turned: dict[str, list[dict[str, float]]] = {f"{angle}°": [] for angle in ANGLES}
     for seed in range(config.num_seeds):
         networks, seed_key = jax.tree.map(lambda x, seed=seed: x[seed], variables), jax.random.fold_in(key, seed)
-        # The same masks for all pictures.
+        # One key for all sets: an example of one has the masks of the example in its place in another.
         known = ensembles.predict(config, networks, test.images, seed_key)
         unknown = {name: ensembles.predict(config, networks, part.images, seed_key) for name, part in others.items()}
         for measure, values in detect(known, unknown).items():
@@ -136,7 +136,7 @@ def rotate(images: np.ndarray, angle: float) -> np.ndarray:
     return scipy.ndimage.rotate(images, angle, axes=(2, 1), reshape=False, order=1)
 
 
-def _test_images(config: Config, examples: data.Examples, split: str) -> data.Examples:
-    """The first images if they are for the test and not all are asked for."""
+def _limited(config: Config, examples: data.Examples, split: str) -> data.Examples:
+    """The first examples if they are for the test and not all are asked for."""
     count = config.max_test if split == "test" and config.max_test else None
     return data.Examples(*(part[:count] for part in examples))

@@ -18,6 +18,7 @@ from jaxdrop import metrics
 MANY = 100  # passes, to see what more of them would give
 NUM_TASKS = 5  # of two classes left out
 STRANGE = ("new classes", "turned", "shuffled")
+DIFFERENCE = "ensemble less MC dropout"
 
 
 class Settings(NamedTuple):

@@ -100,7 +100,7 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     ]
     digits = {name: means_and_errors(by_task([scores[name] for scores in seeds])) for name in seeds[0]}
     pictures.equal_cost(digits, SHOWN).savefig(workdir / "equal_cost.png")
-    return {**on_line, **digits, "ensemble less MC dropout": means_and_errors(by_task(differences(seeds)))}
+    return {**on_line, **digits, equal_cost.DIFFERENCE: means_and_errors(by_task(differences(seeds)))}
 
 
 def differences(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> list[dict[str, float]]:
@@ -110,7 +110,10 @@ def differences(seeds: Sequence[Mapping[str, Mapping[str, float]]]) -> list[dict
 
 
 def by_task(seeds: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    """Means over the seeds that have the same test pictures: these are not independent, which standard errors need."""
+    """Means over the seeds that have the same test pictures, whose scores depend on one another.
+
+    So do, less, those of different tasks, any two of which share six of their eight classes.
+    """
     tasks = [seeds[first :: equal_cost.NUM_TASKS] for first in range(min(len(seeds), equal_cost.NUM_TASKS))]
     return [{name: float(np.mean([scores[name] for scores in task])) for name in task[0]} for task in tasks]
 

@@ -177,7 +177,13 @@ def test_summarises_regret():
     assert values["upper quartile"] == 2.25
     assert values["median after half"] == 5.5
     assert values["runs below random"] == 0.5
+    assert values["regrets"] == [0.5, 1.0, 2.0, 3.0]
     assert "runs below random" not in train.summary(regret, regret)
+
+
+def test_a_step_is_the_distance_to_the_nearest_point_before():
+    points = np.array([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.2], [1.0, 0.5], [0.1, 0.0]]])
+    np.testing.assert_allclose(train.median_step(points), 0.2)  # of 0.2, 0.5 and 0.1
 
 
 @pytest.mark.parametrize(

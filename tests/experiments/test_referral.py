@@ -64,6 +64,22 @@ def test_means_and_standard_errors():
     assert summary == {"x": 3.0, "x, error": pytest.approx((7 / 3) ** 0.5), "y": 5.0, "y, error": 0.0}
 
 
+def test_standard_errors_of_random_splits_cover_the_mean():
+    """A test set of a quarter of the cases, predicted by the mean of the others, 20 times: too small otherwise."""
+    random, outside = np.random.default_rng(0), {0.0: 0, 1 / 3: 0}
+    for _ in range(400):
+        cases, scores = random.normal(size=80), []
+        for _ in range(20):
+            order = random.permutation(80)
+            test, train = cases[order[:20]], cases[order[20:]]
+            scores.append({"x": float(np.mean((test - train.mean()) ** 2))})
+        for held_out in outside:
+            summary = means_and_errors(scores, held_out=held_out)
+            outside[held_out] += abs(summary["x"] - (1 + 1 / 60)) > 2 * summary["x, error"]
+    assert outside[0.0] > 0.3 * 400
+    assert outside[1 / 3] < 0.1 * 400
+
+
 def test_ranks_by_each_measure_and_answers_by_the_network_that_it_is_of():
     one, other = jnp.array([[0.9, 0.1], [0.6, 0.4]]), jnp.array([[0.5, 0.5], [0.2, 0.8]])
     sampled = jaxdrop.ClassPrediction(one * other, None, jnp.array([1.0, 2.0]), None, jnp.array([3.0, 4.0]))

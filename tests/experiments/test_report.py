@@ -1,12 +1,15 @@
 """The report has a section for each experiment, with the numbers of its result file."""
 
+import dataclasses
 import json
 
 import pytest
 
 from experiments import report
 from experiments.active_learning.report import _halves
+from experiments.shift import cifar10
 from experiments.shift import report as shift
+from experiments.uci import train as uci
 
 TRAINED = {"validation perplexity": 8.5, "standard error": 0.0321, "test perplexity": 8.7, "training perplexity": 4.4}
 BOTH = {
@@ -61,6 +64,7 @@ REPAIRS = {
 }
 CURVE = {"labels": [20, 30], "accuracies": [[0.6, 0.9], [0.5, 0.95]], "last accuracy": 0.925}
 REGRET = {
+    "median step": 0.0432,
     "median regret": 0.0123,
     "lower quartile": 0.001,
     "upper quartile": 0.5,
@@ -98,9 +102,9 @@ RUNS = {
     "bayesian_optimisation": (
         {"random": REGRET, "dropout, EI": {**REGRET, "runs below random": 0.85}},
         {"objective": "branin", "num_evaluations": 51, "num_initial": 5, "num_seeds": 20},
-        "| method | regret after 25 | after 51 | quartiles | runs below random search |",
-        "| random | 1.2 | 0.012 | 0.001 – 0.5 |  |",
-        "| dropout, EI | 1.2 | 0.012 | 0.001 – 0.5 | 85 % |",
+        "| method | regret after 25 | after 51 | quartiles | runs below random search | step |",
+        "| random | 1.2 | 0.012 | 0.001 – 0.5 |  | 0.043 |",
+        "| dropout, EI | 1.2 | 0.012 | 0.001 – 0.5 | 85 % | 0.043 |",
     ),
     "estimators": (
         {
@@ -189,7 +193,7 @@ RUNS = {
             "learned rate, layer 1": 0.05,
             "learned rate, layer 2": 0.06,
         },
-        {"dataset": "boston", "multiplier": 100, "max_splits": 0, "num_members": 5, "num_samples": 10_000},
+        dataclasses.asdict(uci.Config("boston")),
         "## MC dropout for regression: Boston housing, 100x epochs",
         "| MC dropout | 2.90 ± 0.17 | -2.600 ± 0.050 |",
         "| published: MC dropout (V) | 2.90 ± 0.18 | -2.402 ± 0.042 |",
@@ -260,9 +264,7 @@ def test_the_papers_numbers_stand_beside_the_same_experiment_only(experiment, ch
 
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar10_jpeg"])
 def test_published_repairs_stand_beside_the_same_network_on_the_original_pictures_only(dataset, tmp_path):
-    config = {"dataset": dataset, "variants": "all", "depth": 28, "width": 10, "stride": 1, "max_examples": 0}
-    config |= {"max_test": 0, "validate": False}
-    config |= {"epochs": 200, "num_seeds": 3, "num_samples": 30, "rate": 0.1, "num_repeats": 4}
+    config = dataclasses.asdict(cifar10.Config(dataset=dataset))
     run = {"config": config, "metrics": REPAIRS, "seed": 7, "versions": {"jax": "1"}}
     text = shift.section(tmp_path / "one.json", {**run, "device": {"kind": "abacus"}, "wall_seconds": 90}, "")
     assert "## Repairs of MC dropout on CIFAR-10: Wide ResNet 28-10, all training examples, 200 epochs" in text

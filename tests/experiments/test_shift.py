@@ -256,7 +256,7 @@ def test_runs_on_cifar10(tiny_cifar, tmp_path):
         ({"dataset": "cifar100"}, "dataset must be one of cifar10, cifar10_jpeg, got 'cifar100'"),
         ({"variants": "+ luck"}, "variants must be 'all' or among no dropout; dropout; .* got '\\+ luck'"),
         ({"depth": 12}, "depth must be 10, 16, 22, ... = 6 n \\+ 4, got 12"),
-        ({"rate": 0.0}, "rate must be positive and finite, got 0"),
+        ({"rate": 0.0}, "rate must be above 0 and below 1, got 0.0"),
         ({"num_repeats": 3}, "batch_size must be a multiple of num_repeats, got 128, 3"),
     ],
 )

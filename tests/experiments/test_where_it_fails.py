@@ -11,8 +11,9 @@ from scipy import stats
 from experiments import report
 from experiments.common import data
 from experiments.where_it_fails import equal_cost, line
+from experiments.where_it_fails.equal_cost import DIFFERENCE
 from experiments.where_it_fails.line import GRID, NOISE, Beliefs, Table, truth
-from experiments.where_it_fails.report import DIFFERENCE, away, verdict
+from experiments.where_it_fails.report import away, verdict
 from experiments.where_it_fails.train import Config, _cost_settings, by_task, run
 
 pytestmark = pytest.mark.thorough
@@ -196,12 +197,12 @@ def test_the_report_has_the_numbers_and_the_pictures(finished, tmp_path):
     assert "(there/one_equal_cost.png)" in text
 
 
-def test_the_verdict_goes_to_whoever_is_better_by_more_than_two_standard_errors():
-    difference = {"accuracy": 0.03, "NLL": 0.03, "ECE": -0.03, "AUROC, turned, entropy": -0.03, "AUROC, new": 0.01}
+def test_the_verdict_goes_to_whoever_is_better_by_a_t_test():
+    difference = {"accuracy": 0.03, "NLL": 0.03, "ECE": -0.03, "AUROC, turned, entropy": -0.03, "AUROC, new": 0.027}
     errors = dict.fromkeys([f"{name}, error" for name in difference], 0.01)
-    assert verdict(difference | errors, list(difference)) == (
+    assert verdict(difference | errors, list(difference), 5) == (
         "The ensemble is better in accuracy; ECE. MC dropout is better in NLL; AUROC, turned, entropy. "
-        "Within two standard errors of each other: AUROC, new."
+        "Within 2.8 standard errors of each other: AUROC, new."
     )
 
 
