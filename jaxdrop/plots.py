@@ -82,6 +82,7 @@ def risk_coverage(curves: Mapping[str, RiskCoverage]) -> Figure:
       A figure; the area under each curve is in the legend.
 
     Raises:
+      ValueError: If there is no curve.
       ImportError: If matplotlib is missing.
 
     Examples:
@@ -89,6 +90,8 @@ def risk_coverage(curves: Mapping[str, RiskCoverage]) -> Figure:
       >>> risk_coverage({"entropy": curve}).axes[0].get_xlabel()
       'coverage'
     """
+    if not curves:
+        raise ValueError("curves must have at least one curve, got none.")
     figure = _figure(6, 4)
     axes = figure.subplots()
     for i, (name, curve) in enumerate(curves.items()):
@@ -125,7 +128,7 @@ def predictive_band(
       A figure.
 
     Raises:
-      ValueError: If the shapes of `x`, `mean` and `deviation` differ, or are empty.
+      ValueError: If the shapes of `x`, `mean` and `deviation` differ, have more axes than one, or are empty.
       ImportError: If matplotlib is missing.
 
     Examples:
@@ -134,6 +137,7 @@ def predictive_band(
       'x'
     """
     _checks.one_shape(x=x, mean=mean, deviation=deviation)
+    _checks.vector("x", x)
     figure = _figure(6, 4)
     axes = figure.subplots()
     order = np.argsort(np.asarray(x))
@@ -179,7 +183,7 @@ def uncertainty_histograms(uncertainty: Mapping[str, ArrayLike], *, label: str =
     figure = _figure(6, 4)
     axes = figure.subplots()
     sets = {name: _finite(name, values) for name, values in uncertainty.items()}
-    edges = np.histogram_bin_edges(np.concatenate(list(sets.values())), bins=40)
+    edges = _bin_edges(np.concatenate(list(sets.values())))
     for i, (name, values) in enumerate(sets.items()):
         colour = _CYCLE[i % len(_CYCLE)]
         density, _ = np.histogram(values, edges, density=True)
@@ -260,6 +264,16 @@ def pruning_report(report: PruningReport, threshold: float | None = 3.0) -> Figu
         _tidy(axes)
     rows[-1, 0].set_xlabel("log alpha: logarithm of a weight's variance over its squared mean")
     return figure
+
+
+def _bin_edges(values: np.ndarray) -> np.ndarray:
+    """Edges of 40 bins; of values that hardly differ, around them, for there are not as many numbers between."""
+    low, high = values.min(), values.max()
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size:
+        margin = max(size, 1) / 2
+        low, high = low - margin, high + margin
+    return np.linspace(low, high, 41)
 
 
 def _finite(name: str, values: ArrayLike) -> np.ndarray:

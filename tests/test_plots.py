@@ -125,3 +125,15 @@ def test_pruning_report_has_a_histogram_for_each_layer():
     (border,) = first.lines
     np.testing.assert_array_equal(border.get_xdata(), [3, 3])
     assert not plots.pruning_report(report, None).axes[0].lines
+
+
+def test_refuses_curves_that_there_are_not():
+    with pytest.raises(ValueError, match="curves must have at least one curve"):
+        plots.risk_coverage({})
+    with pytest.raises(ValueError, match=r"x must have one axis and not be empty, got shape \(5, 1\)"):
+        plots.predictive_band(*[np.ones((5, 1))] * 3)
+
+
+@pytest.mark.parametrize("values", [np.log(2) + np.arange(3) * 1e-16, np.full(3, 1e17), np.zeros(2)])
+def test_a_histogram_of_next_to_equal_numbers(values):
+    assert plots.uncertainty_histograms({"one": values}).axes[0].patches

@@ -4,7 +4,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from jaxdrop import _safe
 from jaxdrop.inference.prediction import ClassPrediction, Prediction
 
 Outputs = Literal["values", "logits", "probabilities"]
@@ -47,6 +49,8 @@ def read(outputs: Any, kind: Outputs) -> Drawn:
     values = jax.tree.map(_to_float, outputs)
     if kind == "values":
         return Drawn(values)
+    if any(leaf.ndim == 0 for leaf in jax.tree.leaves(values)):
+        raise ValueError(f"sample must give class {kind} (..., classes), got a scalar; or outputs must be 'values'.")
     if kind == "logits":
         values = jax.tree.map(jax.nn.softmax, values)
     return Drawn(values, jax.tree.map(_entropy, values))
@@ -54,8 +58,14 @@ def read(outputs: Any, kind: Outputs) -> Drawn:
 
 def start(shapes: Drawn, num_blocks: int) -> Running:
     """Returns statistics of no samples yet."""
-    first = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros((num_blocks, *leaf.shape), leaf.dtype), shapes)
+
+    def zeros_like(leaf: Any, *axes: int) -> jax.Array:
+        # Under jax.shard_map they must differ from shard to shard, by their type, if the samples do.
+        varying = () if leaf.manual_axis_type is None else tuple(leaf.manual_axis_type.varying)
+        return lax.pcast(jnp.zeros((*axes, *leaf.shape), leaf.dtype), varying, to="varying")
+
+    first = jax.tree.map(zeros_like, shapes)
+    zeros = jax.tree.map(lambda leaf: zeros_like(leaf, num_blocks), shapes)
     votes = None if shapes.entropies is None else zeros.values
     totals = Totals(zeros.values, zeros.values, zeros.entropies, votes)
     return Running(jnp.zeros((), jnp.int32), jnp.zeros(num_blocks, jnp.int32), first, totals)
@@ -151,7 +161,7 @@ def _correction(differences: jax.Array, counts: jax.Array) -> jax.Array:
 def _error(differences: jax.Array, correction: jax.Array, counts: jax.Array) -> jax.Array:
     odds = (counts.sum(dtype=counts.dtype) - counts) / counts  # of samples left to those left out
     column = odds.astype(differences.dtype).reshape(-1, *[1] * (differences.ndim - 1))
-    return jnp.sqrt((jnp.square(column * differences - correction[None]) / column).mean(0))
+    return _safe.sqrt((jnp.square(column * differences - correction[None]) / column).mean(0))
 
 
 def _to_float(leaf: jax.Array) -> jax.Array:
@@ -161,7 +171,7 @@ def _to_float(leaf: jax.Array) -> jax.Array:
 
 
 def _entropy(probabilities: jax.Array) -> jax.Array:
-    return jax.scipy.special.entr(probabilities).sum(-1)
+    return _safe.entr(probabilities).sum(-1)
 
 
 def _vote(probabilities: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxdrop.inference._jit import jit_with_sample
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.program import evaluate
 from jaxdrop.inference._propagation.random import INNOVATIONS, KEY, SYMBOLIC, Innovations, stats
@@ -56,7 +57,10 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
       network with two layers of dropout, the deviations are 30 % too small without and within 0.5 % with it.)
     - The largest of several entries, as in max-pooling, and sums of exponentials, as in softmax, are built up entry by
       entry, each partial result taken for normal. A root or logarithm of a random array takes it for log-normal.
-    - Each draw from a key is taken for independent of all others, even from the same key.
+    - Each draw from a key is taken for independent of all others, even from the same key, and so are the two operands
+      of a matrix product, even if they are one array: write `jnp.sum(z * z, -1)`, not `jnp.einsum("bi,bi->b", z, z)`.
+    - The quadrature does not follow a function that goes through more than about five radians within a deviation.
+    - Gradients are those of the rules here: a derivative that the model defines by `jax.custom_vjp` is not asked for.
 
     Args:
       sample: Function from a key to outputs, a pytree of arrays, as for `monte_carlo`: what `jaxdrop.linen.sampler` and
@@ -87,12 +91,10 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
       Postels et al., `Sampling-free epistemic uncertainty estimation using approximated variance propagation
       <https://arxiv.org/abs/1908.00598>`_, 2019, whose full covariance the option replaces
     """
-    if jax.tree_util.all_leaves([sample]):
-        sample = jax.tree_util.Partial(sample)
     return _run(sample, covariance)
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@functools.partial(jit_with_sample, static_argnums=1)
 def _run(sample: Callable[[jax.Array], Any], covariance: bool) -> Moments:
     key = jax.eval_shape(lambda: jax.random.key(0, impl=SYMBOLIC))
     program, outputs = jax.make_jaxpr(sample, return_shape=True)(key)

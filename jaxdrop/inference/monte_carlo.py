@@ -14,6 +14,7 @@ from jax.extend import core
 from jaxdrop import _checks
 from jaxdrop.inference import _related_keys, _running
 from jaxdrop.inference._invariant import run_once
+from jaxdrop.inference._jit import jit_with_sample
 from jaxdrop.inference._propagation.equations import inner, out_types
 from jaxdrop.inference._running import Outputs, Running
 from jaxdrop.inference.prediction import ClassPrediction, Prediction
@@ -92,7 +93,9 @@ def monte_carlo(
     weights only.
 
     A `Sampler`, as `jaxdrop.linen.sampler` and `jaxdrop.nnx.sampler` return it, compiles once for all inputs of the
-    same shapes. For any other callable a compiled program is kept with it: pass the same function to use it again.
+    same shapes. For any other callable there is a compiled program for as long as it lives: pass the same function to
+    use it again (a bound method is another one each time). As with `jax.jit`, what a function closes over is read once,
+    when it is compiled: it does not see that a model has changed since.
 
     Args:
       sample: Function from a key to outputs, a pytree of arrays; it must be traceable.
@@ -105,8 +108,8 @@ def monte_carlo(
       num_blocks: Number of blocks for standard errors, for each of which statistics are held; 1 for no standard errors.
         If masks are balanced, they are so within each block.
       tolerance: Drawing stops as soon as no standard error of the statistic `tolerance_of` is above it; a number or a
-        scalar array, which may change without compiling again. It is looked at every `2 * num_blocks` samples. None to
-        draw `num_samples` in any case.
+        scalar array, which may change without compiling again. It is looked at every `2 * num_blocks` samples, and what
+        comes out has no reverse-mode gradient. None to draw `num_samples` in any case.
       tolerance_of: Name of a field of the returned statistics.
       chunk_size: Draws made at once by `jax.vmap`; more is faster for small models and takes more memory. By default it
         is chosen from the size of the model's arrays. Results depend on it by rounding only.
@@ -120,9 +123,10 @@ def monte_carlo(
       `Prediction`, or `ClassPrediction` for logits and probabilities; float32, or float64 for float64 outputs.
 
     Raises:
-      ValueError: If `num_samples`, `num_blocks` or `chunk_size` is below 1, `outputs` or `masks` is none of the three,
-        or there is a tolerance for balanced masks, for one block, with samples returned, or of no statistic.
-      TypeError: If `sample` gives complex outputs, or `key` is not one key.
+      ValueError: If `num_samples`, `num_blocks` or `chunk_size` is below 1 (or the first above 2**31 - 1), `outputs` or
+        `masks` is none of the three, logits or probabilities have no axis of classes, or there is a tolerance for
+        balanced masks, for one block, with samples returned, or of no statistic.
+      TypeError: If `sample` gives complex outputs, `num_samples` is not an integer, or `key` is not one key.
 
     Examples:
       >>> sample = lambda key: jaxdrop.dropout(key, jnp.ones((2, 3)), 0.5)
@@ -137,7 +141,7 @@ def monte_carlo(
       Gal & Ghahramani, `Dropout as a Bayesian approximation <https://arxiv.org/abs/1506.02142>`_, 2016;
       Depeweg et al., `Decomposition of uncertainty <https://arxiv.org/abs/1710.07283>`_, 2018, for the entropies
     """
-    _checks.at_least("num_samples", num_samples, 1)
+    _checks.integer_between("num_samples", num_samples, 1, 2**31 - 1)
     _checks.at_least("num_blocks", num_blocks, 1)
     _checks.at_least("chunk_size", chunk_size, 1)
     _checks.one_of("outputs", outputs, ("values", "logits", "probabilities"))
@@ -147,8 +151,6 @@ def monte_carlo(
     plan = _Plan(num_samples, outputs, masks, num_blocks, tolerance_of, chunk_size, spread, return_samples)
     if tolerance is not None:
         _check_tolerance(plan)
-    if not _is_pytree(sample):
-        sample = jax.tree_util.Partial(sample)
     if progress:
         return _with_progress(sample, key, tolerance, plan)
     return _run(sample, key, tolerance, plan)
@@ -196,7 +198,7 @@ def _check_tolerance(plan: _Plan) -> None:
     raise ValueError(f"tolerance must be None with {why}.")
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(jit_with_sample, static_argnums=3)
 def _run(
     sample: Callable[[jax.Array], Any], key: jax.Array, tolerance: jax.Array | None, plan: _Plan
 ) -> Prediction | ClassPrediction:
@@ -240,7 +242,7 @@ def _begin(sample: Callable[[jax.Array], Any], key: jax.Array, plan: _Plan) -> t
     return draw, _running.start(shapes, plan.blocks)
 
 
-_begin_alone = jax.jit(_begin, static_argnums=2)
+_begin_alone = jit_with_sample(_begin, static_argnums=2)
 
 
 def _first_key(key: jax.Array, plan: _Plan) -> jax.Array:
@@ -336,7 +338,3 @@ def _automatic(sharding: jax.sharding.Sharding | None) -> jax.sharding.Sharding 
     names = sharding.mesh.axis_names
     mesh = jax.sharding.Mesh(sharding.mesh.devices, names, (jax.sharding.AxisType.Auto,) * len(names))
     return jax.sharding.NamedSharding(mesh, sharding.spec)
-
-
-def _is_pytree(sample: Any) -> bool:
-    return not jax.tree_util.all_leaves([sample])

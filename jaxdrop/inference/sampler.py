@@ -1,11 +1,13 @@
 """A model, its parameters and its inputs as one function of a key."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.extend import core
+
+from jaxdrop.inference._propagation.equations import CALLS, inner
 
 
 @jax.tree_util.register_pytree_node_class
@@ -63,7 +65,7 @@ class OneFunction(NamedTuple):
 def _draw(sampler: Sampler, key: jax.Array) -> Any:
     apply: Callable[[Any, jax.Array], Any] = sampler.apply  # pyright: ignore[reportAssignmentType]
     jaxpr, shapes = jax.make_jaxpr(lambda key: apply(sampler.arrays, key), return_shape=True)(key)
-    if not _reads(jaxpr.jaxpr, jaxpr.jaxpr.invars[0]):
+    if not _read(jaxpr.jaxpr, [True] * len(jaxpr.jaxpr.outvars))[0]:
         raise ValueError(
             "model must have a stochastic layer that runs with a rate other than 0, got one whose outputs do not"
             " depend on the key: every sample would be the same. Are all rates 0, or does the model skip its dropout"
@@ -72,13 +74,16 @@ def _draw(sampler: Sampler, key: jax.Array) -> Any:
     return jax.tree.unflatten(jax.tree.structure(shapes), core.jaxpr_as_fun(jaxpr)(key))
 
 
-def _reads(jaxpr: core.Jaxpr, variable: core.Var) -> bool:
-    """Whether the results of `jaxpr` depend on one of its inputs, taking each equation to read all that it is given."""
-    live = {v for v in jaxpr.outvars if isinstance(v, core.Var)}
+def _read(jaxpr: core.Jaxpr, wanted: Sequence[bool]) -> list[bool]:
+    """Which inputs the wanted results of a program depend on; each equation but a call reads all that it is given."""
+    live = {v for v, yes in zip(jaxpr.outvars, wanted, strict=True) if yes and isinstance(v, core.Var)}
     for equation in reversed(jaxpr.eqns):
-        if not live.isdisjoint(equation.outvars):
-            live.update(v for v in equation.invars if isinstance(v, core.Var))
-    return variable in live
+        needed = [v in live for v in equation.outvars]
+        if any(needed):
+            programs = inner(equation) if equation.primitive.name in CALLS else []
+            reads = _read(programs[0], needed) if programs else [True] * len(equation.invars)
+            live.update(v for v, yes in zip(equation.invars, reads, strict=True) if yes and isinstance(v, core.Var))
+    return [v in live for v in jaxpr.invars]
 
 
 class Static(NamedTuple):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ _FORCED = (
     (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
     (nn.BatchNorm, "use_running_average", True, ""),
 )
+
+_NUMBERS = itertools.count()
 
 
 def sampler(
@@ -116,10 +119,17 @@ class _Apply(NamedTuple):
     def __call__(self, arrays: tuple[Any, list[Any]], key: jax.Array) -> Any:
         variables, inputs = arrays
         args, kwargs = self.arguments.merge(inputs)
-        # Linen falls back on 'params' for a stream that it does not find.
-        rngs = {"dropout": key, "params": jax.random.fold_in(key, 1)}
+        # Linen falls back on 'params' for a stream that it does not find. Nobody reads the last stream: nn.jit compares
+        # names of streams, but not what intercepts, and would take the program that it made for other layers.
+        rngs = {"dropout": key, "params": jax.random.fold_in(key, 1), _name(self.layers): jax.random.key(0)}
         with nn.intercept_methods(functools.partial(_force, self.layers.value)):
             return self.model.value.apply(variables, *args, rngs=rngs, method=self.method.value, **kwargs)
+
+
+@functools.lru_cache
+def _name(layers: Static) -> str:
+    """A name that no other choice of layers has had."""
+    return f"jaxdrop.{next(_NUMBERS)}, {layers.value}"
 
 
 def _force(

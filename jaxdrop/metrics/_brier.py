@@ -35,7 +35,8 @@ def brier_score(probabilities: jax.Array, labels: jax.Array) -> jax.Array:
       Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78, 1950
     """
     _checks.class_labels("probabilities", probabilities, labels)
-    outcomes = jax.nn.one_hot(labels, probabilities.shape[-1], dtype=float)
+    # Labels of few bits may not hold the number of every class.
+    outcomes = jax.nn.one_hot(jnp.asarray(labels).astype(int), probabilities.shape[-1], dtype=float)
     return jnp.square(jnp.asarray(probabilities, dtype=float) - outcomes).sum(-1).mean()
 
 

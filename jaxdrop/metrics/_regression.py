@@ -101,7 +101,7 @@ def crps(samples: jax.Array, targets: jax.Array) -> jax.Array:
     errors = jnp.sort(jnp.asarray(samples, dtype=float) - jnp.asarray(targets, dtype=float)[None], axis=0)
     # In ascending order the i-th of S is the larger of i - 1 pairs and the smaller of S - i.
     size = len(errors)
-    weights = (2 * jnp.arange(1, size + 1, dtype=float) - size - 1) / size**2
+    weights = (2 * jnp.arange(1, size + 1, dtype=float) - size - 1) / float(size) ** 2
     return (jnp.abs(errors).mean(0) - jnp.tensordot(weights, errors, axes=1, precision="highest")).mean()
 
 

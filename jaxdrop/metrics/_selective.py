@@ -56,14 +56,15 @@ def risk_coverage(uncertainty: jax.Array, errors: jax.Array) -> RiskCoverage:
     _checks.to_rank(uncertainty, "errors", errors)
     uncertainty, errors = jax.lax.sort_key_val(jnp.asarray(uncertainty), jnp.asarray(errors, dtype=float))
     size = len(errors)
-    group = group_ties(uncertainty)
-    total = jax.ops.segment_sum(errors, group, num_segments=size)
-    count = jax.ops.segment_sum(jnp.ones_like(errors), group, num_segments=size)
-    # The errors of the groups before, and a share of its own group's: all of it, exactly, where a threshold can be.
-    total_before, count_before = (jnp.cumsum(jnp.roll(sums, 1).at[0].set(0)) for sums in (total, count))
-    answered = jnp.arange(1, size + 1, dtype=float)
-    share = (answered - count_before[group]) / count[group]
-    risk = (total_before[group] + share * total[group]) / answered
+    group, place = group_ties(uncertainty), jnp.arange(size, dtype=jnp.int32)
+    first, last = (
+        of_group(place, group, num_segments=size)[group] for of_group in (jax.ops.segment_min, jax.ops.segment_max)
+    )
+    # The errors of the groups before, and a share of its own group's: all of it where a threshold can be.
+    total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(errors)])
+    before, after = total[first], total[last + 1]
+    share = (place - first + 1).astype(float) / (last - first + 1).astype(float)
+    risk = jnp.where(share == 1, after, before + share * (after - before)) / jnp.arange(1, size + 1, dtype=float)
     return RiskCoverage(coverage=jnp.asarray(np.arange(1, size + 1) / size, dtype=float), risk=risk, aurc=risk.mean())
 
 

@@ -63,7 +63,8 @@ def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
         rising = slope(middle) > 0
         return jnp.where(rising, low, middle), jnp.where(rising, middle, high)
 
-    limit = jnp.asarray(_LOG_LIMIT, dtype=float)
+    # Under jax.shard_map it must differ from shard to shard, by its type, if the logits do.
+    limit = _LOG_LIMIT + jnp.sum(jnp.zeros_like(true))
     low, high = jax.lax.fori_loop(0, _NUM_STEPS, halve, (-limit, limit))
     # No slope is above NaN, nor below: without this they would make the surest end the best.
     return jnp.where(jnp.isnan(slope(jnp.zeros_like(limit))), jnp.nan, jnp.exp(-(low + high) / 2))

@@ -7,7 +7,7 @@ functions here take the samples themselves, (num_samples, ..., classes), or one 
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks
+from jaxdrop import _checks, _safe
 
 
 def entropy(probabilities: jax.Array) -> jax.Array:
@@ -28,7 +28,7 @@ def entropy(probabilities: jax.Array) -> jax.Array:
       >>> [round(float(h), 4) for h in entropy(samples.mean(0))]
       [0.6931]
     """
-    return jax.scipy.special.entr(jnp.asarray(probabilities, dtype=float)).sum(-1)
+    return _safe.entr(jnp.asarray(probabilities, dtype=float)).sum(-1)
 
 
 def expected_entropy(samples: jax.Array) -> jax.Array:
@@ -85,7 +85,10 @@ def mutual_information(samples: jax.Array) -> jax.Array:
     mean = jnp.broadcast_to(samples.mean(0), samples.shape)
     # The mean of probabilities next to the smallest number is rounded to 0, from which anything is infinitely far.
     mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny)
-    return jnp.maximum(jax.scipy.special.rel_entr(samples, mean).sum(-1).mean(0), 0.0)
+    # Zeros add nothing; the derivative there is infinite, and is taken for 0.
+    is_zero = samples == 0
+    divergences = jax.scipy.special.rel_entr(jnp.where(is_zero, 1, samples), jnp.where(is_zero, 1, mean))
+    return jnp.maximum(divergences.sum(-1).mean(0), 0.0)
 
 
 def variation_ratio(samples: jax.Array) -> jax.Array:
@@ -165,7 +168,7 @@ def mean_standard_deviation(samples: jax.Array) -> jax.Array:
       Gal et al., `Deep Bayesian Active Learning with Image Data <https://arxiv.org/abs/1703.02910>`_, 2017
     """
     _checks.samples("samples", samples, 2)
-    return jnp.asarray(samples, dtype=float).std(0).mean(-1)
+    return _safe.sqrt(jnp.asarray(samples, dtype=float).var(0)).mean(-1)
 
 
 def margin(probabilities: jax.Array) -> jax.Array:

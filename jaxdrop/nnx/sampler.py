@@ -1,6 +1,7 @@
 """Monte-Carlo samples of an nnx model."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -117,13 +118,13 @@ def _make_stochastic(model: Any, key: jax.Array, layers: Callable[[_paths.Path],
     """Forces the flags of stochastic layers and of normalisation, and seeds every RNG stream, in place."""
     for path, node in list(nnx.iter_graph(model)):
         if isinstance(node, nnx.BatchNorm):
+            node.use_running_average = True
             _force(node, {"use_running_average": True})
         elif isinstance(node, _NOISE):
             off = layers is not None and not layers(tuple(map(str, path)))
             if getattr(node, "rngs", ...) is None:  # every call would have brought its own
                 node.rngs = nnx.data(rnglib.RngStream(key, tag="dropout"))  # pyright: ignore[reportAttributeAccessIssue]
-            if isinstance(node, NoiseModule):
-                node.deterministic = off  # for methods other than the call
+            node.deterministic = off  # for methods other than the call, and calls that do not take the flag
             _force(node, {"deterministic": off, "rngs": None})
     streams = [node for _, node in nnx.iter_graph(model) if isinstance(node, rnglib.RngStream)]
     for number, stream in enumerate(streams):
@@ -140,9 +141,15 @@ def _force(node: Any, flags: dict[str, Any]) -> None:
 
 @functools.cache
 def _forcing(layer: type, flags: tuple[tuple[str, Any], ...]) -> type:
-    """Returns a subclass whose call ignores what it is given for `flags`."""
+    """Returns a subclass whose call ignores what it is given for `flags`, by name or by position."""
+    signature = inspect.signature(layer.__call__)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        return layer.__call__(self, *args, **{**kwargs, **dict(flags)})
+        for flag, value in flags:
+            if flag in kwargs:
+                kwargs[flag] = value
+        bound = signature.bind(self, *args, **kwargs)
+        bound.arguments.update((flag, value) for flag, value in flags if flag in signature.parameters)
+        return layer.__call__(*bound.args, **bound.kwargs)
 
     return type(layer.__name__, (layer,), {"__call__": call})

@@ -9,7 +9,7 @@ from flax import nnx
 
 import jaxdrop
 from jaxdrop import _masks
-from tests.inference.sampled_moments import KERNEL, X, samples
+from tests.inference.sampled_moments import KERNEL, X, assert_agrees, samples
 from tests.methods import METHODS, SHAPE
 
 CLOSED_FORM = [method for method in METHODS if method.variance is not None]
@@ -104,3 +104,21 @@ def test_half_precision_is_computed_in_single():
     np.testing.assert_allclose(p.mean, wide[0] @ wide[1], rtol=1e-3, atol=1e-4)
     rate = 1 - float(_masks.keep_probability(0.1, bits=16))
     np.testing.assert_allclose(p.variance, wide[0] ** 2 * rate / (1 - rate) @ wide[1] ** 2, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda key: (jax.random.bits(key, (3,), jnp.uint8) & 1).astype(jnp.float32),
+        lambda key: jax.nn.relu((jax.random.bits(key, (3,)) >> 30).astype(jnp.float32) - 1),
+        lambda key: jnp.square((jax.random.bits(key, (3,), jnp.uint8) & 7).astype(jnp.float32)),
+    ],
+    ids=["one bit", "rectified", "squared"],
+)
+def test_a_few_bits_are_exact(draw):
+    assert_agrees(draw)
+
+
+def test_knows_of_no_other_mask_of_bits():
+    with pytest.raises(NotImplementedError, match="no rule for the primitive 'and'"):
+        jaxdrop.moments(lambda key: (jax.random.bits(key, (3,), jnp.uint8) & 4).astype(jnp.float32))

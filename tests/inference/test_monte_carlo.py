@@ -1,4 +1,6 @@
 import functools
+import gc
+import weakref
 
 import flax.linen as nn
 import jax
@@ -10,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from scipy import stats
 
 import jaxdrop
-from jaxdrop.inference.monte_carlo import _default_chunk_size, _run
+from jaxdrop.inference.monte_carlo import _default_chunk_size
 from tests.statistical import assert_mean
 
 
@@ -173,14 +175,21 @@ def test_unsafe_keys_are_promised_for_chunks_of_one_only(sample):
 
 @pytest.mark.thorough
 def test_other_inputs_of_the_same_shape_do_not_compile_again(x, variables, getkey):
+    traced = []
+
+    class Counted(MLP):
+        def __call__(self, x):
+            traced.append(x)
+            return super().__call__(x)
+
     def run(model, x):
         jaxdrop.monte_carlo(jaxdrop.linen.sampler(model, variables, x), getkey(), 11, outputs="logits")
 
-    run(MLP(), x)
-    before = _run._cache_size()
-    run(MLP(), x + 1)
-    run(MLP(), 2 * x)
-    assert _run._cache_size() == before
+    run(Counted(), x)
+    before = len(traced)
+    run(Counted(), x + 1)
+    run(Counted(), 2 * x)
+    assert len(traced) == before > 0
 
 
 @pytest.mark.thorough
@@ -258,7 +267,8 @@ def test_default_chunk_is_larger_for_smaller_models(x):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
+        ({"num_samples": 0}, "num_samples must be from 1 to 2147483647, got 0"),
+        ({"num_samples": 2**31}, "num_samples must be from 1 to 2147483647, got 2147483648"),
         ({"chunk_size": 0}, "chunk_size must be at least 1, got 0"),
         ({"outputs": "logit"}, "outputs must be one of 'values', 'logits', 'probabilities', got 'logit'"),
     ],
@@ -266,3 +276,84 @@ def test_default_chunk_is_larger_for_smaller_models(x):
 def test_refuses_bad_arguments(arguments, message, sample, getkey):
     with pytest.raises(ValueError, match=message):
         jaxdrop.monte_carlo(sample, getkey(), **arguments)
+
+
+def test_refuses_a_number_of_samples_that_is_none(sample, getkey):
+    with pytest.raises(TypeError, match=r"num_samples must be an integer, got 2\.5"):
+        jaxdrop.monte_carlo(sample, getkey(), 2.5)
+
+
+def test_refuses_classes_without_an_axis(getkey):
+    with pytest.raises(ValueError, match=r"sample must give class logits \(..., classes\), got a scalar"):
+        jaxdrop.monte_carlo(lambda key: jax.random.normal(key), getkey(), outputs="logits")
+
+
+class _Model:
+    def __init__(self):
+        self.kernel = np.ones((4, 3), np.float32)
+
+    def sample(self, key):
+        return jaxdrop.dropout(key, jnp.ones((8, 4)), 0.5) @ self.kernel
+
+
+@pytest.mark.parametrize("predict", [jaxdrop.moments, lambda sample: jaxdrop.monte_carlo(sample, jax.random.key(0), 4)])
+def test_lets_go_of_a_function_and_of_what_it_closes_over(predict):
+    def use():
+        model = _Model()
+        function = lambda key: model.sample(key)  # noqa: E731
+        assert predict(function).mean.any()
+        assert predict(model.sample).mean.any()
+        model.kernel = np.zeros((4, 3), np.float32)
+        assert not predict(model.sample).mean.any()
+        return weakref.ref(function), weakref.ref(model)
+
+    references = use()
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
+
+
+def test_a_function_is_traced_once(getkey):
+    calls = []
+
+    def sample(key):
+        calls.append(key)
+        return jaxdrop.dropout(key, jnp.ones(3), 0.5)
+
+    jaxdrop.monte_carlo(sample, getkey(), 4)
+    number = len(calls)
+    jaxdrop.monte_carlo(sample, getkey(), 4)
+    assert len(calls) == number > 0
+
+
+def test_takes_a_callable_without_a_hash(getkey):
+    class Sample:
+        __hash__ = None
+
+        def __call__(self, key):
+            return jaxdrop.dropout(key, jnp.ones(3), 0.5)
+
+    assert jaxdrop.monte_carlo(Sample(), getkey(), 4).mean.shape == (3,)
+
+
+@pytest.mark.parametrize("tolerance", [None, 0.2])
+def test_runs_in_each_shard(tolerance, getkey):
+    mesh = jax.make_mesh((4,), ("a",), devices=jax.devices()[:4], axis_types=(jax.sharding.AxisType.Auto,))
+    x, key = jax.random.normal(getkey(), (8, 5)), getkey()
+
+    def predict(x, key):
+        return jaxdrop.monte_carlo(lambda key: jaxdrop.dropout(key, x, 0.3), key, 20, tolerance=tolerance).mean
+
+    each = jax.shard_map(predict, mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"))(x, key)
+    np.testing.assert_allclose(each[2:4], predict(x[2:4], key), rtol=1e-6)
+
+
+@pytest.mark.thorough
+def test_gradients_are_finite_where_probabilities_are_0(getkey):
+    x, kernel = jnp.ones((2, 4)), 1000 * jax.random.normal(getkey(), (4, 3))
+
+    def information(kernel):
+        sample = jax.tree_util.Partial(lambda kernel, key: jaxdrop.dropout(key, x, 0.5) @ kernel, kernel)
+        p = jaxdrop.monte_carlo(sample, jax.random.key(0), 8, outputs="logits")
+        return p.mutual_information.sum() + p.expected_entropy.sum()
+
+    assert jnp.isfinite(jax.grad(information)(kernel)).all()

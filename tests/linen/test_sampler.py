@@ -231,3 +231,31 @@ def test_weight_scaling_switches_every_layer_off(x, variables):
     for model in (Everything(), Everything("ours")):
         y = jax.jit(lambda x, model=model: jaxdrop.linen.weight_scaling(model, variables, x, train=True))(x)
         np.testing.assert_allclose(y["mean"], expected, rtol=1e-5, atol=1e-6)
+
+
+@nn.jit
+class Compiled(nn.Module):
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dropout(self.rate, deterministic=True)(nn.Dense(4)(x))
+
+
+def test_a_block_under_jit_is_compiled_for_each_choice_of_layers(x, getkey):
+    model = Compiled()
+    variables = model.init(jax.random.key(0), x)
+    plain = model.apply(variables, x)
+    for _ in range(2):  # in either order
+        assert not np.allclose(jaxdrop.linen.sampler(model, variables, x)(getkey()), plain)
+        np.testing.assert_allclose(jaxdrop.linen.weight_scaling(model, variables, x), plain)
+        with pytest.raises(ValueError, match="model must have a stochastic layer"):
+            jaxdrop.linen.sampler(model, variables, x, layers=lambda path: False)(getkey())
+        np.testing.assert_allclose(model.apply(variables, x, rngs={"dropout": getkey(), "params": getkey()}), plain)
+
+
+@pytest.mark.parametrize("transform", [nn.jit, nn.remat])
+def test_sees_that_there_is_no_noise_in_a_transformed_block(transform, x, getkey):
+    model = transform(Inner)(0.0)
+    with pytest.raises(ValueError, match="model must have a stochastic layer"):
+        jaxdrop.linen.sampler(model, model.init(jax.random.key(0), x), x)(getkey())

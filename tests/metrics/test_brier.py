@@ -76,3 +76,9 @@ def test_forecasts_that_are_equal_in_a_bin_have_no_part_within():
     labels = np.array([0, 1, 1, 1, 0, 0, 0, 1], np.int32)
     parts = brier_decomposition(equal_width_bins(np.stack([first, 1 - first], -1), labels, 2, class_wise=True))
     np.testing.assert_allclose(parts, [0, 2 / 16, 2 / 4, 0], atol=1e-7)
+
+
+def test_labels_of_few_bits_number_many_classes():
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(300), 50).astype(np.float32)
+    labels = np.arange(50)
+    assert brier_score(probabilities, labels.astype(np.uint8)) == brier_score(probabilities, labels)

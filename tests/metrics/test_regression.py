@@ -92,3 +92,7 @@ def test_refuses_other_shapes():
         root_mean_squared_error(jnp.zeros(3), jnp.zeros((3, 1)))
     with pytest.raises(ValueError, match="mean and deviation and targets must have the same shape"):
         gaussian_crps(jnp.zeros(3), jnp.zeros(1), jnp.zeros(3))
+
+
+def test_crps_takes_many_samples():
+    assert crps(jnp.zeros((50_000, 1)), jnp.ones(1)) == 1

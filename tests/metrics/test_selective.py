@@ -100,3 +100,7 @@ def test_a_risk_that_is_just_reached_is_allowed():
     allowed = np.arange(1, 41) / 41
     np.testing.assert_array_equal(jax.jit(jax.vmap(coverage_at_risk))(tied, allowed), np.ones(40))
     assert coverage_at_risk(risk_coverage(jnp.zeros(1), jnp.ones(1)), 0.5) == 0
+
+
+def test_a_million_ties_are_summed_as_well_as_a_few():
+    np.testing.assert_allclose(risk_coverage(jnp.zeros(2**20), jnp.full(2**20, 0.1)).aurc, 0.1, rtol=1e-5)

@@ -101,3 +101,17 @@ def test_refuses_what_has_no_samples(metric, shape):
 def test_probabilities_next_to_the_smallest_number_have_finite_information():
     samples = jnp.zeros((100, 1, 2)).at[:, :, 1].set(1.0).at[0, 0, 0].set(1e-37)
     np.testing.assert_allclose(metrics.mutual_information(samples), [0], atol=1e-30)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        metrics.entropy,
+        lambda p: metrics.mutual_information(p[None]),
+        lambda p: metrics.mean_standard_deviation(jnp.stack([p, p])),
+    ],
+    ids=["entropy", "information", "deviation"],
+)
+def test_gradients_are_finite_where_a_softmax_underflows(measure):
+    gradient = jax.grad(lambda logits: measure(jax.nn.softmax(logits)).sum())(jnp.array([0.0, 200.0]))
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)

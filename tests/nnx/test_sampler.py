@@ -189,3 +189,32 @@ def test_weight_scaling_switches_every_layer_off(x):
     jax.tree.map(np.testing.assert_array_equal, snapshot(model), before)
     expected = with_parameters_of(model, "none")(x)["hidden"]
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+
+
+class Positional(nnx.Module):
+    """Flags by position, and a layer that does not take any."""
+
+    class Plain(nnx.Dropout):
+        def __call__(self, x):
+            return super().__call__(x)
+
+    class Passing(nnx.Dropout):
+        def __call__(self, x, **kwargs):
+            return super().__call__(x, **kwargs)
+
+    def __init__(self, kind: type[nnx.Dropout]):
+        self.norm = nnx.BatchNorm(4, rngs=nnx.Rngs(0))
+        self.dropout = kind(0.5, deterministic=True, rngs=nnx.Rngs(0))
+
+    def __call__(self, x, train=False):
+        x = self.norm(x, not train)
+        return self.dropout(x) if isinstance(self.dropout, self.Plain) else self.dropout(x, deterministic=not train)
+
+
+@pytest.mark.parametrize("kind", [nnx.Dropout, Positional.Plain, Positional.Passing])
+def test_forces_flags_however_they_are_given(kind, x, getkey):
+    model = Positional(kind)
+    plain = model(x)
+    assert not np.allclose(jaxdrop.nnx.sampler(model, x)(getkey()), plain)
+    np.testing.assert_allclose(jaxdrop.nnx.weight_scaling(model, x, train=True), plain, rtol=1e-6)
+    np.testing.assert_array_equal(model(x), plain)

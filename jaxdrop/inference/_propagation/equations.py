@@ -24,6 +24,7 @@ MOVES = {"broadcast_in_dim", "reshape", "transpose", "squeeze", "expand_dims", "
 MOVES |= {"stack", "unstack", "pad", "gather", "dynamic_slice", "dynamic_update_slice", "scatter", "tile"}
 SUMS = MOVES | {"reduce_sum", "cumsum", "reduce_window_sum", "scatter-add"}
 PRODUCTS = {"dot_general", "conv_general_dilated"}
+CALLS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat2", "custom_jvp_call", "custom_vjp_call")
 
 
 def in_types(eqn: core.JaxprEqn) -> list[Any]:

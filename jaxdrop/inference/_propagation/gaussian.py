@@ -10,6 +10,8 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import ndtr, ndtri
 
+from jaxdrop import _safe
+
 # For functions without breaks. The trapezoidal rule converges geometrically on such integrands, and stands steep
 # functions better than Gauss-Hermite: for tanh(3 t), 28 nodes give the deviation to 0.1 % where the latter is 2 % off.
 _NODES = np.linspace(-5.5, 5.5, 28)
@@ -26,12 +28,6 @@ class Stats(NamedTuple):
 
     mean: jax.Array
     variance: jax.Array
-
-
-def deviation(variance: jax.Array) -> jax.Array:
-    """Returns the square root, with a gradient of zero rather than infinity at zero."""
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
 
 
 def tangent(f: Function, at: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -125,7 +121,7 @@ def maximum(a: Stats, b: Stats) -> Stats:
     References:
       Clark, `The greatest of a finite set of random variables <https://doi.org/10.1287/opre.9.2.145>`_, 1961
     """
-    theta = deviation(a.variance + b.variance)
+    theta = _safe.sqrt(a.variance + b.variance)
     difference = a.mean - b.mean
     close = jnp.abs(difference) < _FAR * theta
     difference = jnp.where(close, difference, 0)
@@ -140,7 +136,7 @@ def maximum(a: Stats, b: Stats) -> Stats:
 
 def exceeds(a: Stats, b: Stats) -> jax.Array:
     """The probability that one normal variable is above another, independent one."""
-    theta = deviation(a.variance + b.variance)
+    theta = _safe.sqrt(a.variance + b.variance)
     certain = (a.mean > b.mean).astype(theta.dtype)
     return jnp.where(theta > 0, ndtr((a.mean - b.mean) / jnp.where(theta > 0, theta, 1)), certain)
 
@@ -148,7 +144,7 @@ def exceeds(a: Stats, b: Stats) -> jax.Array:
 def log_add_exp(a: Stats, b: Stats) -> Stats:
     """Mean and variance of `log(exp(a) + exp(b))` for independent normal variables, by quadrature over `b - a`."""
     variance = a.variance + b.variance
-    sigma = deviation(variance)
+    sigma = _safe.sqrt(variance)
     share = a.variance / jnp.where(variance > 0, variance, 1)
 
     def given(t: jax.Array) -> jax.Array:  # the mean of `a` for this difference, plus what `b` adds
@@ -200,7 +196,7 @@ def softmax(x: Stats, axis: int, logistic: Function = jax.nn.sigmoid) -> Stats:
     terms = Stats(mean, x.variance)
     before, after = _running(terms, axis), _running(terms, axis, reverse=True)
     others = log_add_exp(_shifted(before, nothing, axis, 1), _shifted(after, nothing, axis, -1))
-    sigma = deviation(x.variance + others.variance)
+    sigma = _safe.sqrt(x.variance + others.variance)
     return of_normal(lambda t: logistic(mean - others.mean + sigma * t), jnp.zeros_like(mean))
 
 

@@ -11,7 +11,7 @@ from jax import lax
 from jax.extend import core
 
 from jaxdrop.inference._propagation import rules
-from jaxdrop.inference._propagation.equations import fold, in_types, out_types
+from jaxdrop.inference._propagation.equations import CALLS, fold, in_types, out_types
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
     INNOVATIONS,
@@ -26,8 +26,6 @@ from jaxdrop.inference._propagation.random import (
 )
 from jaxdrop.inference._propagation.softmaxes import Softmax, softmaxes
 from jaxdrop.inference._propagation.uniform import Uniform, as_random, draw
-
-_CALLS = ("jit", "pjit", "closed_call", "core_call", "checkpoint", "remat2", "custom_jvp_call", "custom_vjp_call")
 
 
 class NoRuleError(NotImplementedError):
@@ -90,7 +88,7 @@ def _evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
 
 def _apply(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     name = eqn.primitive.name
-    if name in _CALLS:
+    if name in CALLS:
         inner = eqn.params["call_jaxpr" if "call_jaxpr" in eqn.params else "jaxpr"]
         return evaluate(*((inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, [])), values)
     if name == "scan":

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.random import define_prng_impl
 
+from jaxdrop import _safe
 from jaxdrop.inference._propagation import gaussian
 from jaxdrop.inference._propagation.gaussian import Stats
 
@@ -174,7 +175,7 @@ def _of_part(function: gaussian.Function, part: Part, breaks: list[jax.Array], d
     if part.variance is None:
         value = function(mean)
         return Stats(value, jnp.zeros_like(value))
-    sigma = gaussian.deviation(part.variance)
+    sigma = _safe.sqrt(part.variance)
     standard = [(place - mean) / jnp.where(sigma > 0, sigma, 1) for place in breaks]
     moments = gaussian.of_normal(lambda t: function(mean + sigma * t), jnp.zeros_like(mean), standard, degree)
     if not breaks:

@@ -24,6 +24,8 @@ from jaxdrop.inference._propagation.random import (
 
 # Moves that put entries beside others, which may not be uniform.
 _JOINS = {"pad", "scatter", "dynamic_update_slice", "concatenate", "stack"}
+# Whole numbers of more values than this are as good as continuous: the variance is 1 / n² less.
+_FEW = 64
 # The same comparison with its operands exchanged.
 _EXCHANGED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
 _COMPARE = {
@@ -116,12 +118,14 @@ def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
             return moved(u.shift / known[0], u.scale / known[0])
         case "convert_element_type":
             whole = not jnp.issubdtype(out.dtype, jnp.inexact)
+            if u.whole and not whole and is_constant(u.scale) and np.all(abs(np.asarray(u.scale)) <= _FEW):
+                return _few(u, out.shape)
             # On average, floor(k u) is half a step below k u.
             half = np.float32(0.5) * u.scale / abs(u.scale) if u.whole and not whole else np.float32(0)
             return Uniform(u.root, u.shift - half, u.scale, out.shape, whole)
         case "shift_right_logical" if number == 0:
             return moved(u.shift, u.scale * np.float32(2) ** -known[0])
-        case "and":  # the lower bits, which are independent of the others
+        case "and" if is_constant(known[0]) and _lower_bits(others[0]):  # which are independent of the others
             return _fresh(np.float32(0), known[0] + 1, out.shape, True)
         case "bitcast_convert_type" if u.whole and jnp.issubdtype(out.dtype, jnp.floating):
             # How floats are made: random bits in place of those of 1 after the point, so from 1 to 2.
@@ -146,6 +150,20 @@ def _alike(u: Uniform, value: Value) -> bool:
     if not isinstance(value, Uniform) or not is_constant(u.shift, u.scale, value.shift, value.scale):
         return False
     return value.whole == u.whole and np.array_equal((u.shift, u.scale), (value.shift, value.scale))
+
+
+def _lower_bits(mask: Any) -> bool:
+    """Whether integers have ones at their lower bits alone."""
+    numbers = np.asarray(mask).astype(np.uint64)
+    return bool(np.all(numbers & (numbers + np.uint64(1)) == 0))
+
+
+def _few(u: Uniform, shape: tuple[int, ...]) -> Random:
+    """Whole numbers of few values, as floats: constant between breaks."""
+    number = abs(np.asarray(u.scale)).max()
+    places = (np.float32(k) / abs(u.scale) for k in range(1, int(number)))
+    breaks = {object(): jnp.broadcast_to(jnp.minimum(place, 1), u.root.zeros.shape) for place in places}
+    return Random(u.root, lambda z, memo: u.at(z), shape, 0, breaks)
 
 
 def _move(eqn: core.JaxprEqn, u: Uniform, values: list[Value]) -> Value | None:
