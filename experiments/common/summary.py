@@ -9,7 +9,7 @@ import numpy as np
 def means_and_errors(scores: Sequence[dict[str, float]], *, held_out: float = 0.0) -> dict[str, float]:
     r"""Mean and standard error of each number.
 
-    .. math:: \mathrm{error}^2 = s^2 (1 / n + r)
+    .. math:: \mathrm{error}^2 = (1 + n r) s^2 / n
 
     with the variance :math:`s^2` of the :math:`n` numbers. Where each is of another random split of the same examples,
     they are not independent, and :math:`r` is what `held_out` says.
@@ -32,5 +32,6 @@ def means_and_errors(scores: Sequence[dict[str, float]], *, held_out: float = 0.
     for name in scores[0]:
         values = np.array([score[name] for score in scores], float)
         summary[name] = float(values.mean())
-        summary[f"{name}, error"] = float(values.std(ddof=1)) * math.sqrt(1 / len(values) + held_out)
+        error = float(values.std(ddof=1)) / math.sqrt(len(values))
+        summary[f"{name}, error"] = error * math.sqrt(1 + len(values) * held_out)
     return summary
