@@ -13,6 +13,12 @@ def entr(x: jax.Array) -> jax.Array:
     return jax.scipy.special.entr(jnp.where(x == 0, 1, x))
 
 
+def rel_entr(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Returns `x log(x / y)`, and 0 where `x` is 0."""
+    is_zero = x == 0
+    return jax.scipy.special.rel_entr(jnp.where(is_zero, 1, x), jnp.where(is_zero, 1, y))
+
+
 def sqrt(x: jax.Array) -> jax.Array:
     """Returns the square root, and 0 below 0, where rounding may have put what is 0."""
     not_positive = x <= 0  # false for NaN, which stays

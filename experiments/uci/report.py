@@ -1,11 +1,11 @@
 """The section of the report on MC dropout for regression."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.common.config import changes
 from experiments.common.reporting import columns, provenance, reason, table
 from experiments.uci.published import MC_DROPOUT, MULTIPLIER, Published
 from experiments.uci.train import Config
@@ -23,7 +23,7 @@ NAMES = {
 }
 
 # Fields that have no part in what is compared with published values.
-FREE = ("num_validation_samples", "num_members", "seed")
+FREE = {"num_validation_samples", "num_members", "seed"}
 
 
 def section(path: Path, run: dict[str, Any], link: str) -> str:
@@ -37,8 +37,7 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
     labels = {"ensemble": f"ensemble of {config['num_members']}"}
     rows = [(labels.get(name) or name, *_cells(score, digits)) for name, score in scores.items()]
     comparison = []
-    protocol = dataclasses.asdict(Config(config["dataset"], MULTIPLIER))
-    if all(config[name] == value for name, value in protocol.items() if name not in FREE):
+    if changes(Config(config["dataset"], MULTIPLIER), Config(**config)).keys() <= FREE:
         rows.insert(1, ("published: MC dropout (V)", *_cells(published, digits)))
         comparison = [_agreement(scores["MC dropout"], published, metrics.get("difference"))]
     rates, precisions = (_chosen(metrics, setting) for setting in ("rate", "precision"))

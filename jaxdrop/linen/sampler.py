@@ -129,7 +129,8 @@ class _Apply(NamedTuple):
 @functools.lru_cache
 def _name(layers: Static) -> str:
     """A name that no other choice of layers has had."""
-    return f"jaxdrop.{next(_NUMBERS)}, {layers.value}"
+    del layers  # which the cache compares
+    return f"jaxdrop.{next(_NUMBERS)}"
 
 
 def _force(

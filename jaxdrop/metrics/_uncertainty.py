@@ -85,10 +85,7 @@ def mutual_information(samples: jax.Array) -> jax.Array:
     mean = jnp.broadcast_to(samples.mean(0), samples.shape)
     # The mean of probabilities next to the smallest number is rounded to 0, from which anything is infinitely far.
     mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny)
-    # Zeros add nothing; the derivative there is infinite, and is taken for 0.
-    is_zero = samples == 0
-    divergences = jax.scipy.special.rel_entr(jnp.where(is_zero, 1, samples), jnp.where(is_zero, 1, mean))
-    return jnp.maximum(divergences.sum(-1).mean(0), 0.0)
+    return jnp.maximum(_safe.rel_entr(samples, mean).sum(-1).mean(0), 0.0)
 
 
 def variation_ratio(samples: jax.Array) -> jax.Array:
