@@ -19,6 +19,8 @@ import numpy as np
 from jax import lax
 from jax.extend.random import threefry_2x32
 
+from jaxdrop import _shards
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 # Separates our streams from those that jax.random draws from the same key: the bytes of "jaxd" and "rop\0".
@@ -125,15 +127,6 @@ def mark_used(key: jax.Array) -> None:
         jax.random.bits(key, (0,))
 
 
-def zeros_to_sum(shape: tuple[int, ...], dtype: jax.typing.DTypeLike, key: jax.Array, *arrays: jax.Array) -> jax.Array:
-    """Returns zeros to which `lax.scan` may add terms made of `key` and `arrays`.
-
-    Under `jax.shard_map` they must differ from shard to shard as soon as one of those does.
-    """
-    zeros = [jnp.sum(jnp.zeros_like(array)).astype(dtype) for array in (*key_words(key), *arrays)]
-    return jnp.broadcast_to(sum(zeros[1:], zeros[0]), shape)
-
-
 class _Layout(NamedTuple):
     """How the elements of an array share blocks: `64 // bits` of them, `width` apart along `axis`."""
 
@@ -182,7 +175,7 @@ def _held(k0: jax.Array, k1: jax.Array, layout: _Layout) -> jax.Array:
     blocks = _blocks(layout)
     counters = jnp.stack([_rows(blocks, axis), lax.broadcasted_iota(jnp.uint32, blocks, axis)])
     # By its type, what jax's generator returns would be the same in all shards of jax.shard_map, though keys are not.
-    words = threefry_2x32((k0, k1), counters) + jnp.zeros_like(k0 ^ k1)
+    words = _shards.varying_with(threefry_2x32((k0, k1), counters), k0, k1)
     words = jnp.moveaxis(words, 0, axis)
     if bits < 32:
         parts = lax.bitcast_convert_type(words, jnp.dtype(f"uint{bits}"))  # the lowest bits are the first part

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxdrop import _bits, _checks, _masks
+from jaxdrop import _bits, _checks, _masks, _shards
 from jaxdrop.functional.drop_connect_dense import BITS, MODES, add_bias, bias_per_example, mask_weights
 
 Padding = str | int | Sequence[int | tuple[int, int]]
@@ -185,7 +185,8 @@ def _mask_per_example(key, x, kernel, bias, rate, *, window: Window, bits: int) 
         return lax.scan(lambda y, tap: (add_tap(y, *tap), None), y, (columns, jnp.asarray(offsets), weights))[0]
 
     columns = jnp.arange(number * len(offsets), dtype=jnp.uint32).reshape(number, -1)
-    y = _bits.zeros_to_sum((*batch, math.prod(positions), groups, out // groups), dtype, key, x, kernel, rate)
+    zeros = jnp.zeros((*batch, math.prod(positions), groups, out // groups), dtype)
+    y = _shards.varying_with(zeros, key, x, kernel, rate)
     y, _ = lax.scan(lambda y, tile: (add_tile(y, *tile), None), y, (columns, inputs, weights))
     y = y.reshape(*batch, *positions, out)
     if bias is not None:

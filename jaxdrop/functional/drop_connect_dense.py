@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdrop import _bits, _checks, _masks
+from jaxdrop import _bits, _checks, _masks, _shards
 
 BITS = (1, 2, 4, 8, 16, 32)
 MODES = ("example", "batch")
@@ -135,7 +135,7 @@ def _mask_per_example(key, x, kernel, bias, rate, *, bits: int) -> jax.Array:
 
     columns = jnp.arange(number, dtype=jnp.uint32)
     tiles = (columns, jnp.moveaxis(inputs, (-2, -1), (0, 1)), weights)
-    y = _bits.zeros_to_sum((*batch, out), dtype, key, x, kernel, rate)
+    y = _shards.varying_with(jnp.zeros((*batch, out), dtype), key, x, kernel, rate)
     y, _ = lax.scan(lambda y, tile: (add_tile(y, *tile), None), y, tiles)
     if bias is not None:
         y = y + bias_per_example(key, bias.astype(dtype), batch, rate, number, bits)

@@ -4,9 +4,8 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from jaxdrop import _safe
+from jaxdrop import _safe, _shards
 from jaxdrop.inference.prediction import ClassPrediction, Prediction
 
 Outputs = Literal["values", "logits", "probabilities"]
@@ -60,9 +59,7 @@ def start(shapes: Drawn, num_blocks: int) -> Running:
     """Returns statistics of no samples yet."""
 
     def zeros_like(leaf: Any, *axes: int) -> jax.Array:
-        # Under jax.shard_map they must differ from shard to shard, by their type, if the samples do.
-        varying = () if leaf.manual_axis_type is None else tuple(leaf.manual_axis_type.varying)
-        return lax.pcast(jnp.zeros((*axes, *leaf.shape), leaf.dtype), varying, to="varying")
+        return _shards.varying_with(jnp.zeros((*axes, *leaf.shape), leaf.dtype), leaf)
 
     first = jax.tree.map(zeros_like, shapes)
     zeros = jax.tree.map(lambda leaf: zeros_like(leaf, num_blocks), shapes)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks
+from jaxdrop import _checks, _shards
 from jaxdrop.metrics._true_class import of_true_class
 
 _LOG_LIMIT = 7.0  # temperatures from exp(-7), about 1/1000, to exp(7), about 1000
@@ -63,8 +63,7 @@ def fit_temperature(logits: jax.Array, labels: jax.Array) -> jax.Array:
         rising = slope(middle) > 0
         return jnp.where(rising, low, middle), jnp.where(rising, middle, high)
 
-    # Under jax.shard_map it must differ from shard to shard, by its type, if the logits do.
-    limit = _LOG_LIMIT + jnp.sum(jnp.zeros_like(true))
+    limit = _shards.varying_with(jnp.asarray(_LOG_LIMIT, true.dtype), true)
     low, high = jax.lax.fori_loop(0, _NUM_STEPS, halve, (-limit, limit))
     # No slope is above NaN, nor below: without this they would make the surest end the best.
     return jnp.where(jnp.isnan(slope(jnp.zeros_like(limit))), jnp.nan, jnp.exp(-(low + high) / 2))
