@@ -18,6 +18,8 @@ from experiments.common.lenets import plain
 from experiments.common.training import fit
 from jaxdrop import metrics
 
+BASELINE = "softmax confidence"  # of `uncertainties`, the one that needs nothing new
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -154,6 +156,25 @@ def predict(config: Config, variables: Any, inputs: Any, key: jax.Array, *, num_
     # One block: the standard errors of the samples are not looked at.
     mc_dropout = jaxdrop.monte_carlo(sample, key, config.num_samples, outputs="logits", num_blocks=1)
     return Predictions(probabilities[0], mc_dropout, probabilities.mean(0))
+
+
+def uncertainties(p: Predictions) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """What to rank examples by, (batch,), larger for the less certain, and the probabilities to answer them with.
+
+    The confidences are given as 1 less the largest probability.
+    """
+    mc, ensemble, alone = p.mc_dropout, p.ensemble, p.deterministic
+    return {
+        BASELINE: (metrics.least_confidence(alone), alone),
+        "softmax entropy": (metrics.entropy(alone), alone),
+        "MC dropout confidence": (metrics.least_confidence(mc.mean), mc.mean),
+        "predictive entropy": (mc.predictive_entropy, mc.mean),
+        "mutual information": (mc.mutual_information, mc.mean),
+        "variation ratio": (1 - mc.votes.max(-1) / mc.votes.sum(-1), mc.mean),
+        "mean standard deviation": (jnp.sqrt(mc.variance).mean(-1), mc.mean),
+        "ensemble confidence": (metrics.least_confidence(ensemble), ensemble),
+        "ensemble entropy": (metrics.entropy(ensemble), ensemble),
+    }
 
 
 # One and the same object in each call, so that what it is compiled into is used again.

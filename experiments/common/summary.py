@@ -1,12 +1,41 @@
-"""Numbers of several networks or splits as means with standard errors."""
+"""Numbers of several networks or splits as differences, and as means with standard errors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 
-def means_and_errors(scores: Sequence[dict[str, float]], *, held_out: float = 0.0) -> dict[str, float]:
+def with_differences(columns: Mapping[str, Mapping[str, float]], baseline: str) -> dict[str, dict[str, float]]:
+    """Adds to each column its differences to one of them.
+
+    Numbers of the same network or the same examples vary together from seed to seed: their differences vary less.
+
+    Args:
+      columns: Numbers by name, for each thing that is compared.
+      baseline: The column to compare the others with.
+
+    Returns:
+      The columns, each but the baseline with its number less the baseline's for every name that both have, under the
+      name with ", difference" after it.
+
+    Examples:
+      >>> with_differences({"plain": {"NLL": 2.0}, "sampled": {"NLL": 1.5, "ms": 9.0}}, "plain")
+      {'plain': {'NLL': 2.0}, 'sampled': {'NLL': 1.5, 'ms': 9.0, 'NLL, difference': -0.5}}
+    """
+    reference = columns[baseline]
+    return {
+        column: dict(numbers)
+        if column == baseline
+        else {
+            **numbers,
+            **{f"{name}, difference": numbers[name] - reference[name] for name in numbers if name in reference},
+        }
+        for column, numbers in columns.items()
+    }
+
+
+def means_and_errors(scores: Sequence[Mapping[str, float]], *, held_out: float = 0.0) -> dict[str, float]:
     r"""Mean and standard error of each number.
 
     .. math:: \mathrm{error}^2 = (1 + n r) s^2 / n

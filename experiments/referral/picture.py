@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-# A colour for each way to predict; solid for its confidence, dashed for its entropy.
+# A colour for each way to predict; solid for its confidence, dashed for its entropy; of passes, another.
 STYLES = {
     "softmax confidence": ("#333333", "-"),
     "softmax entropy": ("#333333", "--"),
     "MC dropout confidence": ("#1f5fbf", "-"),
     "predictive entropy": ("#1f5fbf", "--"),
-    "mutual information": ("#e08214", ":"),
+    "mutual information": ("#e08214", "-"),
+    "mean standard deviation": ("#e08214", "--"),
+    "variation ratio": ("#e08214", ":"),
     "ensemble confidence": ("#2a7f3f", "-"),
     "ensemble entropy": ("#2a7f3f", "--"),
 }

@@ -1,4 +1,4 @@
-"""Accuracy against the fraction of cases referred, for seven ways to choose whom to refer."""
+"""Accuracy against the fraction of cases referred, for nine ways to choose whom to refer."""
 
 import dataclasses
 from pathlib import Path
@@ -12,15 +12,13 @@ from sklearn.model_selection import train_test_split
 
 from experiments.common import data, ensembles
 from experiments.common.config import check_one_of
-from experiments.common.ensembles import Predictions
 from experiments.common.results import sign_of_life
-from experiments.common.summary import means_and_errors
+from experiments.common.summary import means_and_errors, with_differences
 from experiments.referral.picture import curves
 from jaxdrop import metrics
 
 DATASETS = ("breast_cancer", "fashion_mnist")
 REFERRED = tuple(range(0, 55, 5))
-BASELINE = "softmax confidence"
 MALIGNANT = 0
 
 
@@ -84,9 +82,9 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
     Returns:
       For each way to choose whom to refer, means over seeds and their standard errors: of the accuracy in percent on
-      the cases that are kept, of the area under the risk-coverage curve and of its excess over a perfect ranking, and
-      of the difference of the former to the first way's, seed by seed. Of breast cancer also how many malignant test
-      cases are kept and called benign.
+      the cases that are kept, of the area under the risk-coverage curve, of its excess over a perfect ranking, and of
+      the differences of all to those of the softmax's confidence, seed by seed. Of breast cancer also how many
+      malignant test cases are kept and called benign.
     """
     medical = config.dataset == "breast_cancer"
     if medical:
@@ -104,11 +102,11 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
         inputs, labels = (part[seed] for part in cases.test) if medical else cases.test
         networks = jax.tree.map(lambda x, seed=seed: x[seed], variables)
         p = ensembles.predict(config, networks, inputs, jax.random.fold_in(key, seed), num_classes=num_classes)
-        for name, (uncertainty, probabilities) in uncertainties(p).items():
-            values = referral(uncertainty, probabilities, labels, MALIGNANT if medical else None)
-            baseline = scores[BASELINE][seed] if scores.get(BASELINE) and name != BASELINE else None
-            if baseline:
-                values["AURC, difference"] = values["AURC"] - baseline["AURC"]
+        referred = {
+            name: referral(*ranked, labels, MALIGNANT if medical else None)
+            for name, ranked in ensembles.uncertainties(p).items()
+        }
+        for name, values in with_differences(referred, ensembles.BASELINE).items():
             scores.setdefault(name, []).append(values)
         sign_of_life(workdir)
     held_out = cases.test[1].shape[1] / cases.train[1].shape[1] if medical else 0.0
@@ -118,20 +116,6 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     if medical:
         results["malignant test cases"] = int((labels == MALIGNANT).sum())
     return results
-
-
-def uncertainties(p: Predictions) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """What to rank by, (batch,), and the class probabilities to answer with, (batch, classes), of each way."""
-    mc, ensemble, alone = p.mc_dropout, p.ensemble, p.deterministic
-    return {
-        BASELINE: (metrics.least_confidence(alone), alone),
-        "softmax entropy": (metrics.entropy(alone), alone),
-        "MC dropout confidence": (metrics.least_confidence(mc.mean), mc.mean),
-        "predictive entropy": (mc.predictive_entropy, mc.mean),
-        "mutual information": (mc.mutual_information, mc.mean),
-        "ensemble confidence": (metrics.least_confidence(ensemble), ensemble),
-        "ensemble entropy": (metrics.entropy(ensemble), ensemble),
-    }
 
 
 def referral(

@@ -13,7 +13,7 @@ from experiments.common import data, ensembles
 from experiments.common.config import check_at_least, names
 from experiments.common.ensembles import Predictions
 from experiments.common.results import sign_of_life
-from experiments.common.summary import means_and_errors
+from experiments.common.summary import means_and_errors, with_differences
 from experiments.shift.picture import rotation
 from jaxdrop import metrics
 
@@ -51,9 +51,9 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
     Returns:
       Means over seeds and their standard errors. For each uncertainty how well it tells the test images of each other
       set, the positives, from those of MNIST: area under the receiver operating characteristic, average precision, and
-      the fraction of MNIST's that are flagged where 95 % of the others are. For each angle in degrees accuracy,
-      negative log-likelihood in nats and calibration error of 15 bins for the three ways to predict, and mean
-      uncertainties in nats.
+      the fraction of MNIST's that are flagged where 95 % of the others are; and the differences of these to those of
+      the softmax's confidence. For each angle in degrees accuracy, negative log-likelihood in nats and calibration
+      error of 15 bins for the three ways to predict, the differences to MC dropout's, and mean uncertainties in nats.
     """
     train, validation, test = (_limited(config, data.load("mnist", split), split) for split in data.SPLITS)
     others = {
@@ -86,43 +86,37 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
     return results
 
 
-def uncertainties(p: Predictions) -> dict[str, jax.Array]:
-    """All measures of uncertainty, (batch,) each."""
-    mc = p.mc_dropout
-    return {
-        "max softmax": metrics.least_confidence(p.deterministic),
-        "softmax entropy": metrics.entropy(p.deterministic),
-        "MC dropout's max probability": metrics.least_confidence(mc.mean),
-        "predictive entropy": mc.predictive_entropy,
-        "mutual information": mc.mutual_information,
-        "variation ratio": 1 - mc.votes.max(-1) / mc.votes.sum(-1),
-        "mean standard deviation": jnp.sqrt(mc.variance).mean(-1),
-        "ensemble's max probability": metrics.least_confidence(p.ensemble),
-        "ensemble entropy": metrics.entropy(p.ensemble),
-    }
-
-
 def detect(known: Predictions, unknown: dict[str, Predictions]) -> dict[str, dict[str, float]]:
     """For each measure, how well it tells each set of unknown examples, the positives, from the known ones."""
-    measures = uncertainties(known)
+    measures = ensembles.uncertainties(known)
     scores: dict[str, dict[str, float]] = {name: {} for name in measures}
     for other, p in unknown.items():
-        for name, high in uncertainties(p).items():
-            low = measures[name]
+        for name, (high, _) in ensembles.uncertainties(p).items():
+            low, _ = measures[name]
             uncertainty = jnp.concatenate([low, high])
             positive = jnp.arange(len(uncertainty)) >= len(low)
             scores[name] |= {f"{kind}, {other}": float(score(uncertainty, positive)) for kind, score in SCORES.items()}
-    return scores
+    return with_differences(scores, ensembles.BASELINE)
 
 
 def quality(p: Predictions, labels: np.ndarray) -> dict[str, float]:
     """How good the three ways to predict are, and how uncertain."""
     ways = {"deterministic": p.deterministic, "MC dropout": p.mc_dropout.mean, "ensemble": p.ensemble}
-    scores, classes = {}, jnp.asarray(labels)
-    for name, probabilities in ways.items():
-        scores[f"accuracy, {name}"] = float(metrics.accuracy(probabilities, classes))
-        scores[f"NLL, {name}"] = float(metrics.negative_log_likelihood(probabilities, classes))
-        scores[f"ECE, {name}"] = float(metrics.expected_calibration_error(probabilities, classes))
+    measures = {
+        "accuracy": metrics.accuracy,
+        "NLL": metrics.negative_log_likelihood,
+        "ECE": metrics.expected_calibration_error,
+    }
+    classes = jnp.asarray(labels)
+    columns = {
+        way: {name: float(measure(probabilities, classes)) for name, measure in measures.items()}
+        for way, probabilities in ways.items()
+    }
+    scores = {
+        f"{name}, {way}": value
+        for way, column in with_differences(columns, "MC dropout").items()
+        for name, value in column.items()
+    }
     scores["softmax entropy"] = float(metrics.entropy(p.deterministic).mean())
     scores["predictive entropy"] = float(p.mc_dropout.predictive_entropy.mean())
     scores["mutual information"] = float(p.mc_dropout.mutual_information.mean())

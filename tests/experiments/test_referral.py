@@ -8,7 +8,7 @@ import sklearn.datasets
 
 import jaxdrop
 from experiments.common import ensembles
-from experiments.common.summary import means_and_errors
+from experiments.common.summary import means_and_errors, with_differences
 from experiments.referral import train
 from experiments.referral.train import Config, breast_cancer, referral
 
@@ -64,6 +64,11 @@ def test_means_and_standard_errors():
     assert summary == {"x": 3.0, "x, error": pytest.approx((7 / 3) ** 0.5), "y": 5.0, "y, error": 0.0}
 
 
+def test_differences_are_of_what_both_columns_have():
+    columns = with_differences({"a": {"x": 1.0, "y": 2.0}, "b": {"x": 4.0, "z": 3.0}}, "a")
+    assert columns == {"a": {"x": 1.0, "y": 2.0}, "b": {"x": 4.0, "z": 3.0, "x, difference": 3.0}}
+
+
 def test_standard_errors_of_random_splits_cover_the_mean():
     """A test set of a quarter of the cases, predicted by the mean of the others, 20 times: too small otherwise."""
     random, outside = np.random.default_rng(0), {0.0: 0, 1 / 3: 0}
@@ -82,8 +87,10 @@ def test_standard_errors_of_random_splits_cover_the_mean():
 
 def test_ranks_by_each_measure_and_answers_by_the_network_that_it_is_of():
     one, other = jnp.array([[0.9, 0.1], [0.6, 0.4]]), jnp.array([[0.5, 0.5], [0.2, 0.8]])
-    sampled = jaxdrop.ClassPrediction(one * other, None, jnp.array([1.0, 2.0]), None, jnp.array([3.0, 4.0]))
-    ways = train.uncertainties(ensembles.Predictions(one, sampled, other))
+    statistics = {"predictive_entropy": jnp.array([1.0, 2.0]), "mutual_information": jnp.array([3.0, 4.0])}
+    statistics |= {"variance": jnp.array([[1.0, 9.0], [4.0, 4.0]]), "votes": jnp.array([[3, 1], [2, 2]])}
+    sampled = jaxdrop.ClassPrediction(mean=one * other, expected_entropy=None, **statistics)
+    ways = ensembles.uncertainties(ensembles.Predictions(one, sampled, other))
     for kind, probabilities in (("softmax", one), ("MC dropout", sampled.mean), ("ensemble", other)):
         np.testing.assert_allclose(ways[f"{kind} confidence"][0], 1 - np.asarray(probabilities).max(-1), atol=1e-6)
         assert ways[f"{kind} confidence"][1] is probabilities
@@ -91,7 +98,8 @@ def test_ranks_by_each_measure_and_answers_by_the_network_that_it_is_of():
         entropy = -(np.asarray(probabilities) * np.log(probabilities)).sum(-1)
         np.testing.assert_allclose(ways[f"{kind} entropy"][0], entropy, 1e-6)
         assert ways[f"{kind} entropy"][1] is probabilities
-    for name, uncertainty in (("predictive entropy", [1, 2]), ("mutual information", [3, 4])):
+    others = {"predictive entropy": [1, 2], "mutual information": [3, 4], "variation ratio": [0.25, 0.5]}
+    for name, uncertainty in (others | {"mean standard deviation": [2, 2]}).items():
         np.testing.assert_array_equal(ways[name][0], uncertainty)
         assert ways[name][1] is sampled.mean
 
@@ -161,7 +169,8 @@ def test_runs_on_fashion_mnist(tmp_path, monkeypatch):
         given.append((networks.tolist(), inputs.shape, num_classes))
         right = jnp.eye(10) if networks[0] == 0 else jnp.eye(10)[::-1]
         statistics = (jnp.zeros((10, 10)), jnp.arange(10.0), None, jnp.arange(10.0))
-        return ensembles.Predictions(right, jaxdrop.ClassPrediction(right, *statistics), jnp.eye(10))
+        sampled = jaxdrop.ClassPrediction(right, *statistics, votes=jnp.ones((10, 10), jnp.int32))
+        return ensembles.Predictions(right, sampled, jnp.eye(10))
 
     monkeypatch.setattr(train.data, "load", load)
     monkeypatch.setattr(ensembles, "fit_networks", fit_networks)

@@ -12,6 +12,7 @@ import pytest
 import jaxdrop
 import jaxdrop.linen
 from experiments.common import cifar10 as pictures
+from experiments.common import ensembles
 from experiments.common.ensembles import Predictions
 from experiments.shift import cifar10, train
 from experiments.shift.networks import WideResNet
@@ -51,25 +52,25 @@ def test_measures_are_those_of_the_samples():
 
     p = jaxdrop.monte_carlo(sample, jax.random.key(0), 20, outputs="logits", return_samples=True)
     deterministic, ensemble = (jax.nn.softmax(sample(jax.random.key(seed))) for seed in (1, 2))
-    measures = train.uncertainties(Predictions(deterministic, p, ensemble))
+    measures = ensembles.uncertainties(Predictions(deterministic, p, ensemble))
     samples = np.asarray(p.samples, float)
     votes = np.stack([np.bincount(column, minlength=4) for column in samples.argmax(-1).T])
     mean = samples.mean(0)
     entropy = -(mean * np.log(mean)).sum(-1)
     expected = {
-        "max softmax": 1 - np.asarray(deterministic).max(-1),
+        "softmax confidence": 1 - np.asarray(deterministic).max(-1),
         "softmax entropy": -(deterministic * np.log(deterministic)).sum(-1),
-        "MC dropout's max probability": 1 - mean.max(-1),
+        "MC dropout confidence": 1 - mean.max(-1),
         "predictive entropy": entropy,
         "mutual information": entropy + (samples * np.log(samples)).sum(-1).mean(0),
         "variation ratio": 1 - votes.max(-1) / 20,
         "mean standard deviation": samples.std(0).mean(-1),
-        "ensemble's max probability": 1 - np.asarray(ensemble).max(-1),
+        "ensemble confidence": 1 - np.asarray(ensemble).max(-1),
         "ensemble entropy": -(ensemble * np.log(ensemble)).sum(-1),
     }
     assert set(measures) == set(expected)
     for name, values in expected.items():
-        np.testing.assert_allclose(measures[name], values, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(measures[name][0], values, atol=1e-5, err_msg=name)
 
 
 def test_unknown_pictures_are_the_positives():
@@ -92,6 +93,8 @@ def test_quality_of_each_way_to_predict():
     assert scores["NLL, ensemble"] == pytest.approx(np.log(10))
     assert scores["accuracy, ensemble"] == 1 / 4  # of equal probabilities the first counts
     assert scores["ECE, ensemble"] == pytest.approx(1 / 4 - 1 / 10, abs=1e-6)
+    assert scores["NLL, difference, ensemble"] == pytest.approx(np.log(10), abs=1e-5)
+    assert scores["accuracy, difference, deterministic"] == 0
     assert scores["ensemble entropy"] == pytest.approx(np.log(10))
     assert scores["predictive entropy"] == scores["softmax entropy"] == pytest.approx(0, abs=1e-6)
 
@@ -108,7 +111,7 @@ def test_runs_on_mnist(tmp_path, monkeypatch):
     results = train.run(config, tmp_path)
     for name in ("histograms.png", "rotation.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert set(results) == {*train.uncertainties(predictions(SURE, 0)), "0°", "90°"}
+    assert set(results) == {*ensembles.uncertainties(predictions(SURE, 0)), "0°", "90°"}
     assert 0 < results["mutual information"]["AUROC, kmnist"] < 1
     right = 60 * results["0°"]["accuracy, ensemble"]  # of 30 images and two seeds
     assert right == pytest.approx(round(right), abs=1e-4)
