@@ -74,7 +74,7 @@ def expectation_linear_loss(output_noisy: jax.typing.ArrayLike, output_expected:
     to us: tune it on held-out data.
 
     Args:
-      output_noisy: Output :math:`f(x, m)` of a pass with dropout, floating point of shape (..., features).
+      output_noisy: Output :math:`f(x, m)` of a pass with dropout, real floating point of shape (..., features).
       output_expected: Output :math:`f(x, E[m])` of the deterministic pass, of the same shape.
 
     Returns:
@@ -82,7 +82,7 @@ def expectation_linear_loss(output_noisy: jax.typing.ArrayLike, output_expected:
 
     Raises:
       ValueError: If the shapes differ or have no axis.
-      TypeError: If an output is not floating point.
+      TypeError: If an output is not real floating point.
 
     Examples:
       >>> x, kernel = jnp.ones((2, 1000)), jnp.full((1000, 1), 0.001)
@@ -94,8 +94,8 @@ def expectation_linear_loss(output_noisy: jax.typing.ArrayLike, output_expected:
     References:
       Ma et al., `Dropout with Expectation-linear Regularization <https://arxiv.org/abs/1609.08017>`_, 2017
     """
-    output_noisy = _checks.inexact("output_noisy", output_noisy)
-    output_expected = _checks.inexact("output_expected", output_expected)
+    output_noisy = _checks.real("output_noisy", output_noisy)
+    output_expected = _checks.real("output_expected", output_expected)
     _checks.same_shape("output_noisy", output_noisy, "output_expected", output_expected)
     _checks.at_least("the number of axes of output_noisy", output_noisy.ndim, 1)
     output_noisy, output_expected = _widened(output_noisy, output_expected)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks
+from jaxdrop import _checks, _masks
 from jaxdrop.functional.dropout import dropout
 from jaxdrop.functional.zoneout import zoneout, zoneout_expectation
 
@@ -29,7 +29,7 @@ def sequence_masks(
       rates: Rate of state and inputs.
       shapes: Shape of state and inputs.
       layers: Names of layers on state and inputs, in groups that share a mask.
-      dtype: Of the masks.
+      dtype: Of the states; masks have float32 at least.
       bits: As in `jaxdrop.dropout`.
 
     Returns:
@@ -39,14 +39,17 @@ def sequence_masks(
     masks: Masks = {}
     for key, rate, shape, groups in zip(keys, rates, shapes, layers, strict=True):
         if _checks.static_rate("rate", rate) != 0:
-            drawn = dropout(key, jnp.ones((len(groups), *shape), dtype), rate, bits=bits)
+            drawn = dropout(key, jnp.ones((len(groups), *shape), _masks.wide(dtype)), rate, bits=bits)
             masks |= {name: mask for names, mask in zip(groups, drawn, strict=True) for name in names}
     return masks
 
 
 def times(x: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Returns `x` under a mask, if there is one."""
-    return x if mask is None else x * mask.astype(x.dtype)
+    if mask is None:
+        return x
+    dtype = _masks.wide(x.dtype)
+    return (x.astype(dtype) * mask.astype(dtype)).astype(x.dtype)
 
 
 def mixed_states(

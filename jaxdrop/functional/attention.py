@@ -208,6 +208,7 @@ def attention_fn(noise: Callable[..., jax.Array] = dropout) -> Callable[..., jax
         def four_axes(x: jax.Array | None) -> jax.Array | None:
             if x is None:
                 return None
+            x = x.reshape(*(1,) * (3 - x.ndim), *x.shape)
             shape = (*batch, *x.shape[-3:])
             return jnp.broadcast_to(x.reshape(*(1,) * (len(shape) - x.ndim), *x.shape), shape).reshape(
                 -1, *x.shape[-3:]

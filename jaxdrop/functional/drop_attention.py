@@ -91,7 +91,8 @@ def _drop_attention(
     def draw(key: jax.Array, x: jax.Array, rate: jax.Array) -> jax.Array:
         dtype = _masks.wide(x.dtype)
         starts = (*batch, keys + span - 1)
-        mask, keep = _masks.keep_mask(key, starts, rate / np.float32(span), bits=bits, shared=shared)
+        rate = jnp.clip(rate, 0.0, 1.0) / np.float32(span)
+        mask, keep = _masks.keep_mask(key, starts, rate, bits=bits, shared=shared)
         if span > 1:  # a key stays if no span begins at it or at one of those before it
             # The barrier keeps the generator out of the windows, where it would draw each number several times.
             mask = ~_masks.any_in_windows(lax.optimization_barrier(~mask), x.ndim - 1, span)

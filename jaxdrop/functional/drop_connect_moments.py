@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdrop import _bits, _checks, _masks
+from jaxdrop import _bits, _checks, _masks, _safe
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
 from jaxdrop.functional.drop_connect_dense import BITS, affine
 
@@ -218,7 +218,7 @@ def _closed_form(mean: jax.Array, variance: jax.Array, activation: Callable[...,
 @jax.jit
 def _mean_of_relu(mean: jax.Array, variance: jax.Array) -> jax.Array:
     dtype = _masks.wide(mean.dtype)
-    mu, sigma = mean.astype(dtype), _deviation(variance.astype(dtype))
+    mu, sigma = mean.astype(dtype), _safe.sqrt(variance.astype(dtype))
     fixed = sigma == 0
     ratio = mu / jnp.where(fixed, 1, sigma)
     expected = mu * jax.scipy.special.ndtr(ratio) + sigma * jax.scipy.stats.norm.pdf(ratio)
@@ -230,7 +230,7 @@ def _sampled(
 ) -> jax.Array:
     _bits.mark_used(key)
     dtype = _masks.wide(mean.dtype)
-    mu, sigma = mean.astype(dtype), _deviation(variance.astype(dtype))
+    mu, sigma = mean.astype(dtype), _safe.sqrt(variance.astype(dtype))
 
     @jax.checkpoint
     def sample(number, mu, sigma):
@@ -240,9 +240,3 @@ def _sampled(
     numbers = jnp.arange(1, num_samples)
     total, _ = lax.scan(lambda total, n: (total + sample(n, mu, sigma), None), sample(0, mu, sigma), numbers)
     return (total / num_samples).astype(mean.dtype)
-
-
-def _deviation(variance: jax.Array) -> jax.Array:
-    """Returns the square root, with a gradient of zero rather than infinity at zero."""
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)

@@ -55,7 +55,7 @@ def _gaussian_dropout(key: jax.Array, x: jax.Array, rate: jax.Array) -> jax.Arra
         rate = rate.reshape(_checks.rate_shape("rate", rate.shape, x.shape, ()))
         kept = rate != 1  # and NaN, which shows in the output
         deviation = jnp.sqrt(rate / jnp.where(kept, 1 - rate, np.float32(1)))
-        noise = jnp.where(kept, 1 + deviation * _bits.normal(key, x.shape), np.float32(0))
-        return (x.astype(dtype) * noise.astype(dtype)).astype(x.dtype)
+        noise = (1 + deviation * _bits.normal(key, x.shape)).astype(dtype)
+        return jnp.where(kept, x.astype(dtype) * noise, jnp.zeros((), dtype)).astype(x.dtype)
 
     return draw(key, x, rate)

@@ -91,13 +91,13 @@ def masksembles(x: jax.typing.ArrayLike, masks: jax.typing.ArrayLike) -> jax.Arr
       Durasov et al., `Masksembles for uncertainty estimation <https://arxiv.org/abs/2012.08334>`_, 2021
     """
     x, masks = _checks.inexact("x", x), jnp.asarray(masks)
-    if masks.ndim != 2 or x.ndim < 2 or x.shape[-1] != masks.shape[-1] or x.shape[0] % masks.shape[0]:
+    if masks.ndim != 2 or x.ndim < 2 or x.shape[-1] != masks.shape[-1] or not len(masks) or x.shape[0] % len(masks):
         raise ValueError(
             "x must be (batch, ..., features) for masks (num_masks, features), the batch a multiple of the number of"
             f" masks, got shapes {x.shape} and {masks.shape}."
         )
-    parts = x.reshape(len(masks), -1, *x.shape[1:])
-    mask = masks.astype(bool).reshape(len(masks), *(1,) * (x.ndim - 1), -1)
+    parts = x.reshape(len(masks), x.shape[0] // len(masks), *x.shape[1:])
+    mask = masks.astype(bool).reshape(len(masks), *(1,) * (x.ndim - 1), x.shape[-1])
     return jnp.where(mask, parts, jnp.zeros((), x.dtype)).reshape(x.shape)
 
 
@@ -126,7 +126,7 @@ def mask_ensemble(apply: Callable[[Any], Any], x: Any, num_masks: int) -> Any:
     """
     _checks.at_least("num_masks", num_masks, 1)
     repeated = jax.tree.map(lambda x: jnp.tile(x, (num_masks, *(1,) * (jnp.ndim(x) - 1))), x)
-    return jax.tree.map(lambda y: y.reshape(num_masks, -1, *y.shape[1:]), apply(repeated))
+    return jax.tree.map(lambda y: y.reshape(num_masks, y.shape[0] // num_masks, *y.shape[1:]), apply(repeated))
 
 
 def _covered(num_masks: int, scale: float) -> float:

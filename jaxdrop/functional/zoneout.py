@@ -89,7 +89,9 @@ def zoneout_expectation(
     keep = keep.reshape(_checks.rate_shape("rate", keep.shape, new.shape, ()))
     dtype = _masks.wide(new.dtype)
     keep = keep.astype(dtype)
-    return (keep * new.astype(dtype) + (1 - keep) * old.astype(dtype)).astype(new.dtype)
+    # What has no share does not count, if it is infinite either.
+    parts = [jnp.where(share == 0, 0, share * x.astype(dtype)) for share, x in ((keep, new), (1 - keep, old))]
+    return (parts[0] + parts[1]).astype(new.dtype)
 
 
 @functools.partial(jax.jit, static_argnums=4)

@@ -46,6 +46,10 @@ class StochasticModule(NoiseModule):
         """Predicts without noise."""
         return inputs
 
+    def prediction(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
+        """Predicts without noise on the inputs, with the call's own key, if there is one, for what is sampled."""
+        return self.expectation(inputs)
+
     @nn.compact
     def __call__(self, inputs: jax.Array, deterministic: bool | None = None, rng: jax.Array | None = None) -> jax.Array:
         """Applies the layer to `inputs`, with the key `rng` or else one from the stream.
@@ -55,12 +59,12 @@ class StochasticModule(NoiseModule):
           flax.errors.InvalidRngError: If the RNG stream is missing.
         """
         deterministic, key = flag_and_key(self, deterministic, rng, key_needed=self.key_needed())
-        return self.expectation(inputs) if deterministic else self.noise(key, inputs)
+        return self.prediction(key, inputs) if deterministic else self.noise(key, inputs)
 
 
-def rate_needs_key(rate: jax.typing.ArrayLike) -> bool:
-    """Whether dropping at `rate` is random; raises if the rate is not allowed."""
-    return _checks.static_rate("rate", rate) not in (0.0, 1.0)
+def rate_needs_key(rate: jax.typing.ArrayLike, name: str = "rate") -> bool:
+    """Whether dropping at `rate` is random; raises if the rate, which the user knows by `name`, is not allowed."""
+    return _checks.static_rate(name, rate) not in (0.0, 1.0)
 
 
 class StochasticLayer(StochasticModule):

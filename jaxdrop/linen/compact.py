@@ -56,7 +56,7 @@ def compact(
     """
     if not isinstance(model, nn.Sequential):
         raise TypeError(f"model must be a flax.linen.Sequential, got {type(model).__name__}.")
-    params = variables.get("params", {})
+    params = jax.tree.map(jnp.asarray, variables.get("params", {}))  # which flax restores as arrays of numpy
     stages = []
     for number, layer in enumerate(model.layers):
         stages += _stages(layer, params.get(f"layers_{number}", {}))

@@ -1,5 +1,6 @@
 """Cutout as a linen module."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -16,7 +17,7 @@ class Cutout(StochasticLayer):
         constant along all but their batch axes.
       deterministic: Whether to return the inputs as they are.
       rng_collection: Name of the RNG stream that the key comes from.
-      size: Size of the hole along each spatial axis, or along all; the default is the paper's for CIFAR-10.
+      size: Size of the hole along each spatial axis, or along all; by name only.
       num_spatial_dims: How many axes before the last are spatial; None for all but the first.
 
     Examples:
@@ -26,7 +27,7 @@ class Cutout(StochasticLayer):
     """
 
     rate: float = 1.0
-    size: int | Sequence[int] = 16
+    size: int | Sequence[int] = dataclasses.field(kw_only=True)
     num_spatial_dims: int | None = None
 
     def key_needed(self) -> bool:

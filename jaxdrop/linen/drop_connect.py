@@ -75,8 +75,11 @@ class DropConnectDense(StochasticModule):
         return y if self.activation is None else self.activation(y)
 
     def expectation(self, inputs: jax.Array) -> jax.Array:
+        return self.prediction(None, inputs)
+
+    def prediction(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
         x, kernel, options = self._operands(inputs)
-        return _predict(self, functional.drop_connect_dense_moments(x, kernel, self.rate, **options))
+        return _predict(self, key, functional.drop_connect_dense_moments(x, kernel, self.rate, **options))
 
     def _operands(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
         x, kernel, bias = _parameters(self, inputs, (jnp.shape(inputs)[-1], self.features))
@@ -147,8 +150,11 @@ class DropConnectConv(StochasticModule):
         return y if self.activation is None else self.activation(y)
 
     def expectation(self, inputs: jax.Array) -> jax.Array:
+        return self.prediction(None, inputs)
+
+    def prediction(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
         x, kernel, options = self._operands(inputs)
-        return _predict(self, functional.drop_connect_conv_moments(x, kernel, self.rate, **options))
+        return _predict(self, key, functional.drop_connect_conv_moments(x, kernel, self.rate, **options))
 
     def _operands(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
         window = (self.kernel_size,) if isinstance(self.kernel_size, int) else self.kernel_size
@@ -175,7 +181,10 @@ def _parameters(layer: DropConnectDense | DropConnectConv, inputs: jax.Array, ke
     return promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
 
 
-def _predict(layer: DropConnectDense | DropConnectConv, moments: functional.DropConnectMoments) -> jax.Array:
-    return predict(
-        layer.inference, lambda: layer.make_rng(layer.rng_collection), moments, layer.activation, layer.num_samples
-    )
+def _predict(
+    layer: DropConnectDense | DropConnectConv, key: jax.Array | None, moments: functional.DropConnectMoments
+) -> jax.Array:
+    def make_key() -> jax.Array:
+        return layer.make_rng(layer.rng_collection) if key is None else key
+
+    return predict(layer.inference, make_key, moments, layer.activation, layer.num_samples)

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _checks, functional
+from jaxdrop import _checks, _masks, functional
 from jaxdrop.functional._recurrent import Masks, first_activation, mixed_states, sequence_masks, times
 from jaxdrop.linen._stochastic import NoiseModule, flag_and_key, rate_needs_key
 
@@ -93,8 +93,8 @@ class VariationalDropoutCell(_CellWrapper):
           flax.errors.InvalidRngError: If the RNG stream is missing.
         """
         carry = self.cell.initialize_carry(rng, input_shape)
-        key_needed = rate_needs_key(self.rate) or rate_needs_key(self.input_rate)
-        deterministic, key = flag_and_key(self, deterministic, None, key_needed=key_needed)
+        key_needed = [rate_needs_key(self.rate), rate_needs_key(self.input_rate, "input_rate")]
+        deterministic, key = flag_and_key(self, deterministic, None, key_needed=any(key_needed))
         if deterministic:
             return carry, {}
         state = jax.tree.leaves(carry)[-1]
@@ -182,7 +182,8 @@ class RecurrentDropoutCell(_CellWrapper):
         if deterministic or self.per_step:
             return carry, {}
         state = jax.tree.leaves(carry)[-1]
-        return carry, {"g": functional.dropout(key, jnp.ones_like(state), self.rate, bits=self.bits)}
+        ones = jnp.ones(state.shape, _masks.wide(state.dtype))
+        return carry, {"g": functional.dropout(key, ones, self.rate, bits=self.bits)}
 
     def __call__(
         self,
@@ -191,15 +192,17 @@ class RecurrentDropoutCell(_CellWrapper):
         deterministic: bool | None = None,
         rng: jax.Array | None = None,
     ) -> tuple[tuple[Any, Masks], jax.Array]:
-        """Runs one step of `cell`, under the mask in the carry or, with `per_step`, one of its own."""
+        """Runs one step of `cell`, under the mask in the carry or, with `per_step`, one of its own; or under none."""
         inner, masks = carry
         key_needed = rate_needs_key(self.rate) and self.per_step
         deterministic, key = flag_and_key(self, deterministic, rng, key_needed=key_needed)
 
         def drop(candidate: jax.Array) -> jax.Array:
+            if deterministic:
+                return candidate
             if not self.per_step:
                 return times(candidate, masks.get("g"))
-            return candidate if deterministic else functional.dropout(key, candidate, self.rate, bits=self.bits)
+            return functional.dropout(key, candidate, self.rate, bits=self.bits)
 
         with first_activation(self.cell, drop):
             inner, y = self.cell(inner, inputs)
@@ -252,7 +255,7 @@ class ZoneoutCell(_CellWrapper):
         """Runs one step of `cell` and lets units of its state stay as they were."""
         memory_rate = 0.0 if self.memory_rate is None else self.memory_rate
         rates = (memory_rate, self.rate) if isinstance(carry, tuple) else (self.rate,)
-        key_needed = any(list(map(rate_needs_key, rates)))  # which checks all of them
-        deterministic, key = flag_and_key(self, deterministic, rng, key_needed=key_needed)
+        key_needed = [rate_needs_key(self.rate), rate_needs_key(memory_rate, "memory_rate")]
+        deterministic, key = flag_and_key(self, deterministic, rng, key_needed=any(key_needed))
         new, _ = self.cell(carry, inputs)
         return mixed_states(key, new, carry, rates, deterministic=deterministic, bits=self.bits)

@@ -26,7 +26,8 @@ def replace(model: nn.Module, make: Callable[[Any], nn.Module], *, where: Callab
       make: Function from a dropout layer (with `rate`, `path`, ...) to the layer that stands for it: one without
         variables, called as `layer(inputs, deterministic=...)` with the stream that its `rng_collection` names.
       where: Function from a dropout layer to whether it is replaced; its `path` is a tuple of names. By default all
-        layers are: flax's own `Dropout` and jaxdrop's.
+        layers with a rate of dropping inputs are: flax's own `Dropout`, and jaxdrop's but `UniformDropout`, which has
+        none, and those with parameters.
 
     Returns:
       The model to use in place of `model`, with the same methods `init`, `apply` and `__call__`.

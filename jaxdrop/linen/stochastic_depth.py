@@ -16,6 +16,7 @@ class StochasticDepth(StochasticLayer):
       deterministic: Whether to return the inputs as they are.
       rng_collection: Name of the RNG stream that the key comes from.
       mode: 'row' decides for each example, 'batch' once for all.
+      bits: Random bits that decide: None, 8, 16 or 32.
 
     Examples:
       >>> layer = jaxdrop.linen.StochasticDepth(0.2, deterministic=False)
@@ -24,6 +25,7 @@ class StochasticDepth(StochasticLayer):
     """
 
     mode: Literal["row", "batch"] = "row"
+    bits: int | None = None
 
     def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
-        return functional.stochastic_depth(key, inputs, self.rate, mode=self.mode)
+        return functional.stochastic_depth(key, inputs, self.rate, mode=self.mode, bits=self.bits)

@@ -233,12 +233,13 @@ def kl_divergence(state: Mapping[str, Any]) -> jax.Array:
       >>> bool(jaxdrop.linen.kl_divergence(state) > 0)
       True
     """
-    terms = jax.tree.leaves(state.get(COLLECTION, {}))
+    terms: list[jax.Array] = jax.tree.leaves(state.get(COLLECTION, {}))
     if not terms:
         raise ValueError(
             f"state must hold the collection {COLLECTION!r}: apply the model with mutable=[{COLLECTION!r}]."
         )
-    return sum(terms, start=jnp.zeros((), jnp.float32))
+    first, *others = terms
+    return sum(others, start=first)
 
 
 def _weights(layer: Layer, name: str, init: Initializer, shape: tuple[int, ...]) -> NoisyWeights:
@@ -259,11 +260,14 @@ def leave_divergence(layer: nn.Module, divergence: jax.Array) -> None:
 
 
 def _promoted(layer: Any, inputs: jax.Array, weights: NoisyWeights) -> tuple[jax.Array, NoisyWeights, jax.Array | None]:
-    """Returns inputs, weights and the bias, which it declares, in the dtype of the computation."""
+    """Returns inputs and the bias, which it declares, in the dtype of the computation, and weights as they are.
+
+    What noise drowns is decided on by the parameters, as it is in pruning; the layer converts what is left.
+    """
     shape = (layer.features,)
     bias = layer.param("bias", layer.bias_init, shape, layer.param_dtype) if layer.use_bias else None
-    x, theta, noise, bias = promote_dtype(inputs, *weights, bias, dtype=layer.dtype)
-    return x, type(weights)(theta, noise), bias
+    x, _, bias = promote_dtype(inputs, weights.theta, bias, dtype=layer.dtype)
+    return x, weights, bias
 
 
 def _in_training(layer: Layer) -> float | None:

@@ -1,5 +1,6 @@
 """Word dropout as a linen module."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -15,7 +16,7 @@ class WordDropout(StochasticModule):
       rate: Probability of replacing a token; a number in [0, 1], or an array that broadcasts against the tokens.
       deterministic: Whether to return the tokens as they are.
       rng_collection: Name of the RNG stream that the key comes from.
-      replacement: The token in place of those that are dropped.
+      replacement: The token in place of those that are dropped; by name only.
       protected: Tokens that are never replaced.
       bits: Random bits that decide a token: None, 8, 16 or 32.
 
@@ -28,7 +29,7 @@ class WordDropout(StochasticModule):
     rate: jax.typing.ArrayLike
     deterministic: bool | None = None
     rng_collection: str = "dropout"
-    replacement: int = 0
+    replacement: int = dataclasses.field(kw_only=True)
     protected: Sequence[int] = ()
     bits: int | None = None
 

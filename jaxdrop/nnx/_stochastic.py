@@ -75,6 +75,10 @@ class StochasticMixin(NoiseMixin):
         """Predicts without noise."""
         return inputs
 
+    def prediction(self, rngs: RngSource | jax.Array | None, inputs: jax.Array) -> jax.Array:
+        """Predicts without noise on the inputs, with keys from the call's own source, if any, for what is sampled."""
+        return self.expectation(inputs)
+
     def __call__(
         self,
         inputs: jax.Array,
@@ -94,7 +98,7 @@ class StochasticMixin(NoiseMixin):
           TypeError: If `rngs` is none of the above.
         """
         deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=self.key_needed())
-        return self.expectation(inputs) if deterministic else self.noise(key, inputs)
+        return self.prediction(rngs, inputs) if deterministic else self.noise(key, inputs)
 
 
 class NoiseModule(NoiseMixin, nnx.Module):

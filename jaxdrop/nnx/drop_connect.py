@@ -14,7 +14,7 @@ from flax.typing import Dtype, Initializer
 from jaxdrop import _checks, functional
 from jaxdrop.functional.drop_connect_conv import Padding
 from jaxdrop.functional.drop_connect_moments import INFERENCE, predict
-from jaxdrop.nnx._stochastic import StochasticModule, take_key
+from jaxdrop.nnx._stochastic import RngSource, StochasticModule, take_key
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -60,14 +60,20 @@ class _DropConnect(StochasticModule):
         x, kernel, bias = promote_dtype((inputs, self.kernel[...], bias), dtype=self.dtype)
         return x, kernel, {"bias": bias, "bits": self.bits}
 
+    def expectation(self, inputs: jax.Array) -> jax.Array:
+        return self.prediction(None, inputs)
+
     def activated(self, y: jax.Array) -> jax.Array:
         return y if self.activation is None else self.activation(y)
 
-    def predicted(self, moments: functional.DropConnectMoments) -> jax.Array:
+    def predicted(self, rngs: RngSource | jax.Array | None, moments: functional.DropConnectMoments) -> jax.Array:
         def make_key() -> jax.Array:
-            if self.rngs is None:
-                raise ValueError("`rngs` must be given to the constructor to predict with inference='sampled'.")
-            return take_key(self.rngs, self.rng_collection)
+            source = nnx.module.first_from(
+                rngs,
+                self.rngs,
+                error_msg="`rngs` must be given to the constructor or the call to predict with inference='sampled'.",
+            )
+            return take_key(source, self.rng_collection)
 
         return predict(self.inference, make_key, moments, self.activation, self.num_samples)
 
@@ -146,9 +152,9 @@ class DropConnectDense(_DropConnect):
         x, kernel, options = self.operands(inputs)
         return self.activated(functional.drop_connect_dense(key, x, kernel, self.rate, mode=self.mode, **options))
 
-    def expectation(self, inputs: jax.Array) -> jax.Array:
+    def prediction(self, rngs: RngSource | jax.Array | None, inputs: jax.Array) -> jax.Array:
         x, kernel, options = self.operands(inputs)
-        return self.predicted(functional.drop_connect_dense_moments(x, kernel, self.rate, **options))
+        return self.predicted(rngs, functional.drop_connect_dense_moments(x, kernel, self.rate, **options))
 
 
 class DropConnectConv(_DropConnect):
@@ -240,6 +246,7 @@ class DropConnectConv(_DropConnect):
         y = functional.drop_connect_conv(key, x, kernel, self.rate, mode=self.mode, **options, **self.window)
         return self.activated(y)
 
-    def expectation(self, inputs: jax.Array) -> jax.Array:
+    def prediction(self, rngs: RngSource | jax.Array | None, inputs: jax.Array) -> jax.Array:
         x, kernel, options = self.operands(inputs)
-        return self.predicted(functional.drop_connect_conv_moments(x, kernel, self.rate, **options, **self.window))
+        moments = functional.drop_connect_conv_moments(x, kernel, self.rate, **options, **self.window)
+        return self.predicted(rngs, moments)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.recurrent import RNNCellBase
 
-from jaxdrop import _checks, functional
+from jaxdrop import _checks, _masks, functional
 from jaxdrop.functional._recurrent import Masks, first_activation, mixed_states, sequence_masks, times
 from jaxdrop.nnx._stochastic import NoiseModule, RngSource
 
@@ -99,18 +99,19 @@ class VariationalDropoutCell(_CellWrapper):
             `jaxdrop.dropout`.
         """
         carry = self.cell.initialize_carry(input_shape, rngs, carry_init)
-        known = [_checks.static_rate("rate", rate) for rate in (self.rate, self.input_rate)]
+        rates = {"rate": self.rate, "input_rate": self.input_rate}
+        known = [_checks.static_rate(name, rate) for name, rate in rates.items()]
         deterministic, key = self.flag_and_key(key_needed=any(rate not in (0.0, 1.0) for rate in known))
         if deterministic:
             return carry, {}
         state = jax.tree.leaves(carry)[-1]
         kinds = next(layers for kind, layers in _LAYERS.items() if isinstance(self.cell, kind))
         layers = [[names] if self.tied else [[name] for name in names] for names in kinds]
-        rates, shapes = (self.rate, self.input_rate), (state.shape, input_shape)
-        return carry, sequence_masks(key, rates, shapes, layers, state.dtype, self.bits)
+        shapes = state.shape, input_shape
+        return carry, sequence_masks(key, tuple(rates.values()), shapes, layers, state.dtype, self.bits)
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, carry: tuple[Any, Masks], inputs: jax.Array, **kwargs: Any
+        self, carry: tuple[Any, Masks], inputs: jax.Array
     ) -> tuple[tuple[Any, Masks], jax.Array]:
         """Runs one step of `cell` under the masks in the carry."""
         inner, masks = carry
@@ -186,7 +187,8 @@ class RecurrentDropoutCell(_CellWrapper):
         if deterministic or self.per_step:
             return carry, {}
         state = jax.tree.leaves(carry)[-1]
-        return carry, {"g": functional.dropout(key, jnp.ones_like(state), self.rate, bits=self.bits)}
+        ones = jnp.ones(state.shape, _masks.wide(state.dtype))
+        return carry, {"g": functional.dropout(key, ones, self.rate, bits=self.bits)}
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -196,15 +198,17 @@ class RecurrentDropoutCell(_CellWrapper):
         deterministic: bool | None = None,
         rngs: RngSource | jax.Array | None = None,
     ) -> tuple[tuple[Any, Masks], jax.Array]:
-        """Runs one step of `cell`, under the mask in the carry or, with `per_step`, one of its own."""
+        """Runs one step of `cell`, under the mask in the carry or, with `per_step`, one of its own; or under none."""
         inner, masks = carry
         key_needed = self.key_needed() and self.per_step
         deterministic, key = self.flag_and_key(deterministic, rngs, key_needed=key_needed)
 
         def drop(candidate: jax.Array) -> jax.Array:
+            if deterministic:
+                return candidate
             if not self.per_step:
                 return times(candidate, masks.get("g"))
-            return candidate if deterministic else functional.dropout(key, candidate, self.rate, bits=self.bits)
+            return functional.dropout(key, candidate, self.rate, bits=self.bits)
 
         with first_activation(self.cell, drop):
             inner, y = self.cell(inner, inputs)
@@ -271,7 +275,7 @@ class ZoneoutCell(_CellWrapper):
         """Runs one step of `cell` and lets units of its state stay as they were."""
         memory_rate = 0.0 if self.memory_rate is None else self.memory_rate
         rates = (memory_rate, self.rate) if isinstance(carry, tuple) else (self.rate,)
-        known = [_checks.static_rate("rate", rate) for rate in rates]
+        known = [_checks.static_rate(name, rate) for name, rate in (("rate", self.rate), ("memory_rate", memory_rate))]
         deterministic, key = self.flag_and_key(
             deterministic, rngs, key_needed=any(rate not in (0.0, 1.0) for rate in known)
         )

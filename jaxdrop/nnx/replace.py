@@ -26,7 +26,8 @@ def replace(
       make: Function from a dropout layer (with `rate`, ...) to the layer that stands for it. That takes over the
         `deterministic` of the one it replaces, and its stream unless it was made with `rngs`.
       where: Function from the path (a tuple of names) and the dropout layer to whether it is replaced. By default all
-        layers are: flax's own `Dropout` and jaxdrop's.
+        layers with a rate of dropping inputs are: flax's own `Dropout`, and jaxdrop's but `UniformDropout`, which has
+        none, and those with parameters.
 
     Returns:
       The copy; its parameters are copies too.
@@ -60,18 +61,30 @@ def _made(make: Callable[[Any], Any], layer: Layer) -> Any:
 
 
 def _swap(node: Any, chosen: dict[int, Any]) -> None:
-    """Puts the new layers where the old ones are held: in attributes, lists and dictionaries."""
+    """Puts the new layers where the old ones are held: in attributes, lists and dictionaries, and tuples in these."""
     if isinstance(node, nnx.List | list):
         items = enumerate(list(node))
     elif isinstance(node, dict):
         items = list(node.items())
     elif isinstance(node, nnx.Module):
-        for name, value in list(vars(node).items()):
-            if id(value) in chosen:
-                setattr(node, name, chosen[id(value)])
-        return
+        items = list(vars(node).items())
     else:
         return
     for place, value in items:
-        if id(value) in chosen:
-            node[place] = chosen[id(value)]
+        new = _swapped(value, chosen)
+        if new is value:
+            continue
+        if isinstance(node, nnx.Module) and isinstance(place, str):
+            setattr(node, place, nnx.data(new))
+        else:
+            node[place] = new  # pyright: ignore[reportIndexIssue, reportArgumentType, reportCallIssue]
+
+
+def _swapped(value: Any, chosen: dict[int, Any]) -> Any:
+    """The new layer for an old one, a tuple like one that holds some, and anything else as it is."""
+    if not isinstance(value, tuple):
+        return chosen.get(id(value), value)
+    items = [_swapped(item, chosen) for item in value]
+    if all(new is old for new, old in zip(items, value, strict=True)):
+        return value
+    return type(value)(*items) if hasattr(value, "_fields") else tuple(items)

@@ -16,6 +16,7 @@ class StochasticDepth(StochasticLayer):
       mode: 'row' decides for each example, 'batch' once for all.
       deterministic: Whether to return the inputs as they are.
       rng_collection: Name of the RNG stream that keys come from.
+      bits: Random bits that decide: None, 8, 16 or 32.
       rngs: Where keys come from; None if every call brings its own.
 
     Examples:
@@ -31,10 +32,12 @@ class StochasticDepth(StochasticLayer):
         mode: Literal["row", "batch"] = "row",
         deterministic: bool | None = False,
         rng_collection: str = "dropout",
+        bits: int | None = None,
         rngs: RngSource | None = None,
     ):
         super().__init__(rate, deterministic=deterministic, rng_collection=rng_collection, rngs=rngs)
         self.mode: Literal["row", "batch"] = mode
+        self.bits = bits
 
     def noise(self, key: jax.Array | None, inputs: jax.Array) -> jax.Array:
-        return functional.stochastic_depth(key, inputs, self.rate, mode=self.mode)
+        return functional.stochastic_depth(key, inputs, self.rate, mode=self.mode, bits=self.bits)

@@ -63,11 +63,14 @@ class VariationalModule(LearnedNoise):
         return variational.kl_divergence(self.noisy_weights, self.kl)
 
     def promoted(self, inputs: jax.Array) -> tuple[jax.Array, NoisyWeights, jax.Array | None]:
-        """Returns inputs, weights and bias in the dtype of the computation."""
+        """Returns inputs and bias in the dtype of the computation, and weights as they are.
+
+        What noise drowns is decided on by the parameters, as it is in pruning; the layer converts what is left.
+        """
         bias = None if self.bias is None else self.bias[...]
-        x, theta, noise, bias = promote_dtype((inputs, *self.noisy_weights, bias), dtype=self.dtype)
-        kind: Any = self.kind
-        return x, kind(theta, noise), bias
+        weights = self.noisy_weights
+        x, _, bias = promote_dtype((inputs, weights.theta, bias), dtype=self.dtype)
+        return x, weights, bias
 
     @property
     def threshold_in_training(self) -> float | None:

@@ -30,7 +30,7 @@ class WordDropout(StochasticModule):
         self,
         rate: jax.typing.ArrayLike,
         *,
-        replacement: int = 0,
+        replacement: int,
         protected: Sequence[int] = (),
         deterministic: bool | None = False,
         rng_collection: str = "dropout",

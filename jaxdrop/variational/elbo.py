@@ -32,7 +32,7 @@ def elbo(
       A scalar.
 
     Raises:
-      ValueError: If `num_data` is below 1.
+      ValueError: If `num_data` is below 1, or `kl` is not a scalar.
       TypeError: If `log_likelihood` or `kl` is not real floating point.
 
     Examples:
@@ -43,7 +43,7 @@ def elbo(
       Kingma et al., `Variational dropout and the local reparameterization trick <https://arxiv.org/abs/1506.02557>`_,
       2015, equation 3
     """
-    log_likelihood, divergence = _checks.real("log_likelihood", log_likelihood), _checks.real("kl", kl)
+    log_likelihood, divergence = _checks.real("log_likelihood", log_likelihood), _summed(kl)
     _checks.at_least("num_data", num_data, 1)
     weight = jnp.asarray(kl_weight, divergence.dtype)
     return log_likelihood.mean().astype(divergence.dtype) - weight * divergence / num_data
@@ -73,8 +73,8 @@ def regularizer(
       A scalar.
 
     Raises:
-      ValueError: If `num_data` is below 1, `likelihood` is unknown, or `noise_precision` is missing, not positive, or
-        given where it means nothing.
+      ValueError: If `num_data` is below 1, `kl` is not a scalar, `likelihood` is unknown, or `noise_precision` is
+        missing, not positive, or given where it means nothing.
       TypeError: If `kl` is not real floating point.
 
     Examples:
@@ -87,7 +87,7 @@ def regularizer(
     References:
       Gal, Hron & Kendall, `Concrete dropout <https://arxiv.org/abs/1705.07832>`_, 2017, equation 2
     """
-    divergence = _checks.real("kl", kl)
+    divergence = _summed(kl)
     _checks.at_least("num_data", num_data, 1)
     _checks.one_of("likelihood", likelihood, ("gaussian", "categorical"))
     if likelihood == "categorical":
@@ -97,6 +97,13 @@ def regularizer(
         raise ValueError("noise_precision must be given for a gaussian likelihood, got None.")
     _checks.positive("noise_precision", noise_precision)
     return 2 * divergence / (num_data * jnp.asarray(noise_precision, divergence.dtype))
+
+
+def _summed(kl: jax.typing.ArrayLike) -> jax.Array:
+    divergence = _checks.real("kl", kl)
+    if divergence.ndim:
+        raise ValueError(f"kl must be a scalar, the sum over the model, got shape {divergence.shape}.")
+    return divergence
 
 
 def kl_warm_up(begin: int, steps: int) -> Schedule:

@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jaxdrop import _bits, _checks, _masks
+from jaxdrop import _bits, _checks, _masks, _safe
 from jaxdrop.functional.drop_connect_conv import Padding, convolve, window_of
 from jaxdrop.functional.drop_connect_dense import add_bias
 from jaxdrop.variational.divergences import Divergence, kl_kingma
@@ -137,7 +137,7 @@ def noisy_embed(
     if mean.ndim != 2:
         raise ValueError(f"weights must have 2 axes, got shape {mean.shape}.")
     rows = (jnp.take(table, tokens, axis=0) for table in (mean, weights.variance))
-    return _add_noise(_checks.prng_key("key", key), *rows)
+    return _add_noise(_checks.prng_key("key", key), *rows).astype(mean.dtype)
 
 
 def gaussian_noise(key: jax.Array | None, x: jax.typing.ArrayLike, log_alpha: jax.typing.ArrayLike) -> jax.Array:
@@ -203,9 +203,9 @@ def log_alpha(
       >>> jaxdrop.variational.log_alpha(2)
       Array([-3., -3.], dtype=float32)
     """
-    _checks.finite("log_alpha", value)
+    _checks.finite("value", value)
     if value > 0:
-        raise ValueError(f"log_alpha must be at most 0, got {value}.")
+        raise ValueError(f"value must be at most 0, got {value}.")
     _checks.one_of("shared", shared, ("layer", "neuron"))
     return jnp.full(() if shared == "layer" else (features,), value, dtype)
 
@@ -255,13 +255,13 @@ def _locally(
 ) -> jax.Array:
     """Draws the outputs of a linear map with independent normal weights."""
     key = _checks.prng_key("key", key)
-    y = _add_noise(key, apply(x, mean.astype(x.dtype)), apply(jnp.square(x), variance.astype(x.dtype)))
-    return add_bias(y, bias)
+    # A square leaves the range of float16 early.
+    wide = _masks.wide(x.dtype)
+    y = _add_noise(key, apply(x, mean.astype(x.dtype)), apply(jnp.square(x.astype(wide)), variance.astype(wide)))
+    return add_bias(y.astype(x.dtype), bias)
 
 
 @_masks.redraw
 def _add_noise(key: jax.Array, mean: jax.Array, variance: jax.Array) -> jax.Array:
-    """Draws from a normal distribution. Where the variance is 0, its gradient is 0 too, and not infinite."""
-    noisy = variance > 0
-    deviation = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1)), 0)
-    return mean + deviation * _bits.normal(key, mean.shape).astype(mean.dtype)
+    """Draws from a normal distribution, in the dtype of the variance."""
+    return mean.astype(variance.dtype) + _safe.sqrt(variance) * _bits.normal(key, mean.shape).astype(variance.dtype)

@@ -118,12 +118,13 @@ def prune(params: Mapping[str, Any], threshold: float | None = 3.0) -> Pruned:
 
 
 def _prune(params: Mapping[str, Any], path: tuple[str, ...], threshold: float | None, layers: list) -> dict[str, Any]:
+    noisy = {name: weights for name in _MEANS if (weights := noisy_weights(params, name)) is not None}
     plain = {}
     for name, value in params.items():
-        if name in _KINDS:
+        if noisy and name in _KINDS:
             continue
-        weights = noisy_weights(params, name)
-        if weights is not None:
+        if name in noisy:
+            weights = noisy[name]
             value = pruned(weights, threshold)
             counts, _ = np.histogram(weights.log_alpha, LOG_ALPHA_EDGES)
             name_of_layer = "/".join(path)
@@ -134,7 +135,8 @@ def _prune(params: Mapping[str, Any], path: tuple[str, ...], threshold: float | 
 
 def noisy_weights(params: Mapping[str, Any], name: str) -> NoisyWeights | None:
     """The noisy weights of which the parameter `name` of a layer is the mean, if it is one."""
-    noise = next((key for key in _KINDS if key in params), None)
-    if name not in _MEANS or noise is None or not isinstance(params[name], jax.Array):
-        return None
-    return _KINDS[noise](params[name], params[noise])
+    for noise, kind in _KINDS.items():
+        parts = params.get(name), params.get(noise)
+        if all(isinstance(part, jax.Array | np.ndarray) for part in parts):  # of numpy as flax restores them
+            return kind(*map(jnp.asarray, parts))
+    return None

@@ -38,8 +38,8 @@ class AdditiveWeights(NamedTuple):
 
     @property
     def variance(self) -> jax.Array:
-        """The variances."""
-        return jnp.exp(self.log_sigma2)
+        """The variances, in float32 at least."""
+        return jnp.exp(self.log_sigma2.astype(_masks.wide(self.log_sigma2.dtype)))
 
     @property
     def log_alpha(self) -> jax.Array:
@@ -73,8 +73,9 @@ class MultiplicativeWeights(NamedTuple):
 
     @property
     def variance(self) -> jax.Array:
-        """The variances."""
-        return jnp.square(self.theta) * jnp.exp(self.log_alpha).astype(self.theta.dtype)
+        """The variances, in float32 at least."""
+        dtype = jnp.promote_types(_masks.wide(self.theta.dtype), self.log_alpha.dtype)
+        return jnp.square(self.theta.astype(dtype)) * jnp.exp(self.log_alpha.astype(dtype))
 
     @property
     def log_alpha(self) -> jax.Array:
@@ -158,7 +159,8 @@ def kl_divergence(weights: Any, kl: Divergence = kl_log_uniform) -> jax.Array:
     found = noisy_leaves(weights)
     if not found:
         raise ValueError("weights must hold AdditiveWeights or MultiplicativeWeights, got none.")
-    return sum((kl(leaf.log_alpha).sum() for leaf in found), start=jnp.zeros((), jnp.float32))
+    first, *others = (kl(leaf.log_alpha).sum() for leaf in found)
+    return sum(others, start=first)
 
 
 def noisy_leaves(weights: Any) -> Sequence[NoisyWeights]:
@@ -182,4 +184,4 @@ def pruned(weights: NoisyWeights, threshold: float | jax.Array | None = 3.0) -> 
     """
     if threshold is None:
         return weights.mean
-    return jnp.where(weights.log_alpha < threshold, weights.mean, 0)
+    return jnp.where(weights.log_alpha >= threshold, 0, weights.mean)

@@ -271,3 +271,13 @@ def test_refuses(change, error, message, getkey):
     arguments = {"query": ONES, "key": ONES, "value": ONES, "dropout_rate": 0.5, "dropout_key": getkey(), **change}
     with pytest.raises(error, match=message):
         jaxdrop.dot_product_attention(**arguments)
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (7,)], ids=str)
+def test_masks_of_fewer_axes_are_those_of_flax(shape, getkey):
+    x, mask = jax.random.normal(getkey(), (2, 7, 16)), jnp.tril(jnp.ones((7, 7), bool))[3 if len(shape) == 1 else ...]
+    layer = nn.MultiHeadDotProductAttention(4, attention_fn=jaxdrop.attention_fn())
+    variables = layer.init(getkey(), x)
+    ours = layer.apply(variables, x, mask=mask)
+    theirs = nn.MultiHeadDotProductAttention(4).apply(variables, x, mask=jnp.broadcast_to(mask, (2, 4, 7, 7)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -88,3 +88,9 @@ def test_modules_cut_every_image_by_default_and_need_a_key_to(getkey):
 def test_refuses_sizes_below_one(size, getkey):
     with pytest.raises(ValueError, match=r"size must be at least 1, got (0|-1)"):
         jaxdrop.cutout(getkey(), jnp.ones((2, 4, 4, 1)), size)
+
+
+def test_modules_need_a_size():
+    for module in (jaxdrop.linen.Cutout, jaxdrop.nnx.Cutout):
+        with pytest.raises(TypeError, match="size"):
+            module()

@@ -109,3 +109,9 @@ def test_refuses(change, error, message, getkey):
     arguments = {"key": getkey(), "x": jnp.ones((3, 2)), "rate": 0.5, **change}
     with pytest.raises(error, match=message):
         jaxdrop.drop_attention(**arguments)
+
+
+def test_a_traced_rate_above_1_counts_as_1(getkey):
+    key, x = getkey(), jnp.ones((2, 3, 40))
+    y, clipped = (jaxdrop.drop_attention(clone(key), x, jnp.asarray(rate), span=4) for rate in (2.0, 1.0))
+    np.testing.assert_array_equal(y, clipped)

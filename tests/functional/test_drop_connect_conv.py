@@ -152,3 +152,7 @@ def test_refuses(changed, error, message, getkey):
     arguments = {"key": getkey(), "x": jnp.ones((5, 6, 6, 4)), "kernel": jnp.ones((3, 3, 4, 2)), "rate": 0.5, **changed}
     with pytest.raises(error, match=message):
         jaxdrop.drop_connect_conv(**arguments)
+
+
+def test_an_empty_batch_gives_an_empty_batch(getkey):
+    assert jaxdrop.drop_connect_conv(getkey(), jnp.zeros((0, 5, 4)), jnp.zeros((3, 4, 2)), 0.5).shape == (0, 5, 2)

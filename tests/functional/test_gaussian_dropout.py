@@ -54,3 +54,8 @@ def test_complex_inputs_get_real_noise(getkey):
     key, x = getkey(), jnp.asarray([1 + 2j, -3j, 4])
     noise = jaxdrop.gaussian_dropout(clone(key), jnp.ones(3), 0.3)
     np.testing.assert_allclose(jaxdrop.gaussian_dropout(key, x, 0.3), x * noise.astype(x.dtype), rtol=1e-6)
+
+
+def test_at_rate_1_nothing_is_left_of_infinity(getkey):
+    y = jaxdrop.gaussian_dropout(getkey(), jnp.array([jnp.inf, 1.0]), jnp.array([1.0, 0.0]))
+    np.testing.assert_array_equal(y, [0, 1])

@@ -111,3 +111,10 @@ def test_refuses_batches_that_do_not_split():
         jaxdrop.masksembles(jnp.ones((4, 20), int), masks)
     with pytest.raises(ValueError, match="num_masks must be at least 1, got 0"):
         jaxdrop.mask_ensemble(lambda x: x, jnp.ones((2, 3)), 0)
+
+
+def test_empty_arrays_and_no_masks():
+    assert jaxdrop.masksembles(jnp.ones((8, 0, 4)), jnp.ones((2, 4), bool)).shape == (8, 0, 4)
+    assert jaxdrop.masksembles(jnp.ones((0, 4)), jnp.ones((2, 4), bool)).shape == (0, 4)
+    with pytest.raises(ValueError, match="num_masks"):
+        jaxdrop.masksembles(jnp.ones((8, 4)), jnp.ones((0, 4), bool))

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.random import clone
 
 import jaxdrop
 from tests.statistical import assert_frequency
@@ -44,3 +45,12 @@ def test_a_rate_per_example(getkey):
 def test_refuses_bad_input(x, mode, message, getkey):
     with pytest.raises(ValueError, match=message):
         jaxdrop.stochastic_depth(getkey(), x, 0.5, mode=mode)
+
+
+@pytest.mark.parametrize("bits", [8, 32])
+def test_modules_take_bits(bits, getkey):
+    key, x = getkey(), jnp.ones((500, 2))
+    expected = jaxdrop.stochastic_depth(clone(key), x, 0.3, bits=bits)
+    linen = jaxdrop.linen.StochasticDepth(0.3, bits=bits, deterministic=False).apply({}, x, rng=clone(key))
+    np.testing.assert_array_equal(linen, expected)
+    np.testing.assert_array_equal(jaxdrop.nnx.StochasticDepth(0.3, bits=bits)(x, rngs=key), expected)

@@ -58,3 +58,9 @@ def test_refuses(change, error, message, getkey):
     arguments = {"key": getkey(), "tokens": jnp.arange(3), "rate": 0.5, "replacement": 1, **change}
     with pytest.raises(error, match=message):
         jaxdrop.word_dropout(**arguments)
+
+
+def test_modules_need_a_replacement():
+    for module in (jaxdrop.linen.WordDropout, jaxdrop.nnx.WordDropout):
+        with pytest.raises(TypeError, match="replacement"):
+            module(0.5)

@@ -82,3 +82,8 @@ def test_refuses(change, error, message, getkey):
     arguments = {"key": getkey(), "new": jnp.ones(3), "old": jnp.ones(3), "rate": 0.5, **change}
     with pytest.raises(error, match=message):
         jaxdrop.zoneout(**arguments)
+
+
+def test_what_has_no_share_may_be_infinite():
+    new, old = jnp.array([1.0, jnp.inf]), jnp.array([jnp.inf, 2.0])
+    np.testing.assert_array_equal(jaxdrop.zoneout_expectation(new, old, jnp.array([0.0, 1.0])), [1, 2])

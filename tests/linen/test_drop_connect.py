@@ -1,3 +1,5 @@
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -126,3 +128,21 @@ def test_refuses(layer, getkey):
             layer.copy(inference="median").init(getkey(), x, deterministic)
     with pytest.raises(ValueError, match="deterministic"):
         layer.init(getkey(), x)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        jaxdrop.linen.DropConnectDense(3, 0.5, jnp.tanh, inference="sampled", num_samples=2),
+        jaxdrop.linen.DropConnectConv(3, 2, 0.5, jnp.tanh, inference="sampled", num_samples=2),
+    ],
+    ids=["dense", "conv"],
+)
+def test_predicts_by_samples_of_the_key_in_the_call(layer, getkey):
+    x, keys = jnp.ones((2, 5, 4)), jax.random.split(getkey(), 2)
+    variables = layer.init({"params": getkey(), "dropout": getkey()}, x, deterministic=True)
+    predict = functools.partial(layer.apply, variables, x, deterministic=True)
+    first, again, other = (predict(rng=key) for key in (clone(keys[0]), clone(keys[0]), keys[1]))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(predict(rngs={"dropout": getkey()}), first)

@@ -278,3 +278,30 @@ def test_refuses(x, getkey):
     without_split_rngs = nn.RNN(ZoneoutCell(nn.LSTMCell(6), 0.3, deterministic=False))
     with pytest.raises(InvalidRngError, match="dropout"):
         without_split_rngs.apply(variables, x, rngs={"dropout": getkey()})
+
+
+def test_a_call_without_noise_ignores_the_masks_in_the_carry(x, getkey):
+    cell, noisy = RecurrentDropoutCell(nn.LSTMCell(6), 0.5), {"deterministic": False}
+    carry, variables = cell.init_with_output(
+        {"params": getkey(), "dropout": getkey()}, getkey(), x[:, 0].shape, **noisy, method=cell.initialize_carry
+    )
+    variables = cell.init(getkey(), carry, x[:, 0], deterministic=True)
+    plain = nn.LSTMCell(6).apply(variables, carry[0], x[:, 0])[1]
+    np.testing.assert_array_equal(cell.apply(variables, carry, x[:, 0], deterministic=True)[1], plain)
+    assert not np.array_equal(cell.apply(variables, carry, x[:, 0], **noisy)[1], plain)
+
+
+@pytest.mark.parametrize("name", ["input_rate", "memory_rate"])
+def test_names_the_rate_that_is_not_allowed(name, x, getkey):
+    kind = {"input_rate": VariationalDropoutCell, "memory_rate": ZoneoutCell}[name]
+    rnn = nn.RNN(kind(nn.LSTMCell(6), 0.5, **{name: 1.5}, deterministic=False))
+    with pytest.raises(ValueError, match=rf"^{name} must be in \[0, 1\], got 1.5"):
+        rnn.init({"params": getkey(), "dropout": getkey()}, x)
+
+
+def test_masks_of_bfloat16_states_are_divided_in_float32(getkey):
+    cell, state = VariationalDropoutCell(nn.LSTMCell(6), 0.1, 0.1), jnp.zeros((3, 4), jnp.bfloat16)
+    rngs = {"params": getkey(), "dropout": getkey()}
+    (_, masks), _ = cell.init_with_output(rngs, getkey(), state.shape, False, method=cell.initialize_carry)
+    for mask in masks.values():
+        assert set(np.unique(mask)) <= {0, np.float32(1 / (1 - np.round(0.1 * 2**16) / 2**16))}

@@ -139,3 +139,10 @@ def test_the_sampler_switches_it_on(getkey):
     variables = model.init(getkey(), x)
     p = jaxdrop.monte_carlo(jaxdrop.linen.sampler(model, variables, x, train=False), getkey(), num_samples=20)
     assert (p.variance > 0).all()
+
+
+def test_divergence_of_a_model_in_float64():
+    with jax.enable_x64(True):
+        layer, x = jaxdrop.linen.LogNormalNoise(param_dtype=jnp.float64, deterministic=True), jnp.ones((2, 4))
+        _, state = layer.apply(layer.init(jax.random.key(0), x), x, mutable=["kl_divergence"])
+        assert kl_divergence(state).dtype == jnp.float64

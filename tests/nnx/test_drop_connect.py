@@ -85,7 +85,7 @@ def test_predicts_in_three_ways(getkey):
 def test_prediction_by_samples_needs_a_stream():
     layer = DENSE(3, 2, 0.5, jnp.tanh, inference="sampled", deterministic=True, rngs=nnx.Rngs(0))
     layer.rngs = nnx.data(None)
-    with pytest.raises(ValueError, match="`rngs` must be given to the constructor to predict"):
+    with pytest.raises(ValueError, match="`rngs` must be given to the constructor or the call to predict"):
         layer(jnp.ones((1, 3)))
     layer.inference = "gaussian"
     with pytest.raises(ValueError, match="for a closed form, got tanh"):
@@ -111,3 +111,21 @@ def test_the_sampler_forces_masks_and_not_samples_of_moments(getkey):
 def test_refuses():
     with pytest.raises(ValueError, match="inference must be one of 'mean', 'gaussian', 'sampled', got 'median'"):
         DENSE(3, 2, 0.5, inference="median", rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("rngs", [None, 0], ids=["no stream", "a stream"])
+def test_predicts_by_samples_of_the_key_in_the_call(rngs, getkey):
+    options = {"inference": "sampled", "num_samples": 2, "rngs": nnx.Rngs(0)}
+    layers = [
+        jaxdrop.nnx.DropConnectDense(4, 3, 0.5, jnp.tanh, **options),
+        jaxdrop.nnx.DropConnectConv(4, 3, (2,), 0.5, jnp.tanh, **options),
+    ]
+    x, keys = jnp.ones((2, 5, 4)), jax.random.split(getkey(), 2)
+    for layer in layers:
+        if rngs is None:
+            layer.rngs = nnx.data(None)
+            with pytest.raises(ValueError, match="`rngs` must be given to the constructor or the call"):
+                layer(x, deterministic=True)
+        first, again, other = (layer(x, deterministic=True, rngs=key) for key in (keys[0], keys[0], keys[1]))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)

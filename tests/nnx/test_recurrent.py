@@ -193,3 +193,26 @@ def test_refuses():
         ZoneoutCell(make("gru"), 0.3, memory_rate=0.1)
     with pytest.raises(ValueError, match=r"rate must be in \[0, 1\], got 1.5"):
         nnx.RNN(VariationalDropoutCell(make(), 1.5, rngs=nnx.Rngs(0)))(jnp.ones((1, 2, 4)))
+
+
+def test_a_call_without_noise_ignores_the_masks_in_the_carry(x):
+    cell = RecurrentDropoutCell(make(), 0.5, rngs=nnx.Rngs(1))
+    carry = cell.initialize_carry(x[:, 0].shape, nnx.Rngs(0))
+    plain = cell.cell(carry[0], x[:, 0])[1]
+    np.testing.assert_array_equal(cell(carry, x[:, 0], deterministic=True)[1], plain)
+    assert not np.array_equal(cell(carry, x[:, 0])[1], plain)
+
+
+def test_masks_of_a_sequence_take_no_flag_of_a_step(x):
+    cell = VariationalDropoutCell(make(), 0.5, rngs=nnx.Rngs(1))
+    with pytest.raises(TypeError, match="deterministic"):
+        cell(cell.initialize_carry(x[:, 0].shape, nnx.Rngs(0)), x[:, 0], deterministic=True)
+
+
+@pytest.mark.parametrize("name", ["input_rate", "memory_rate"])
+def test_names_the_rate_that_is_not_allowed(name, x):
+    cell = {"input_rate": VariationalDropoutCell, "memory_rate": ZoneoutCell}[name](
+        make(), 0.5, **{name: 1.5}, rngs=nnx.Rngs(1)
+    )
+    with pytest.raises(ValueError, match=rf"^{name} must be in \[0, 1\], got 1.5"):
+        nnx.RNN(cell)(x)

@@ -1,3 +1,5 @@
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -85,3 +87,25 @@ def test_layers_that_are_more_than_noise_stay():
         nnx.Sequential(*layers, nnx.Dropout(0.5)), lambda layer: jaxdrop.nnx.DropBlock(0.1, block_size=2)
     )
     assert [type(layer) for layer in replaced.layers] == [*map(type, layers), jaxdrop.nnx.DropBlock]
+
+
+def test_layers_in_tuples_are_replaced():
+    class Pair(NamedTuple):
+        first: nnx.Module
+        second: int
+
+    class Holder(nnx.Module):
+        def __init__(self, rngs):
+            self.drops = nnx.data((nnx.Dropout(0.2, rngs=rngs), [Pair(nnx.Dropout(0.3, rngs=rngs), 7)]))
+            self.untouched = (1, 2)
+
+        def __call__(self, x):
+            return self.drops[1][0].first(self.drops[0](x))
+
+    model = Holder(nnx.Rngs(0))
+    new = jaxdrop.nnx.replace(model, gaussian)
+    assert isinstance(new.drops[0], jaxdrop.nnx.GaussianDropout)
+    assert isinstance(new.drops[1][0], Pair)
+    assert isinstance(new.drops[1][0].first, jaxdrop.nnx.GaussianDropout)
+    assert (new.drops[1][0].second, new.untouched) == (7, (1, 2))
+    assert (new(jnp.ones((20, 8))) != 0).all()

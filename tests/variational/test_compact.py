@@ -304,3 +304,13 @@ def test_what_is_sparse_and_its_dtype_are_said_by_arguments(max_density, sparse)
     for y in (small.apply(found, x), of_nnx(x)):
         np.testing.assert_array_equal(y, jnp.broadcast_to(jnp.arange(1.0, 6), (2, 5)))
         assert y.dtype == jnp.float16
+
+
+def test_takes_arrays_of_numpy_as_flax_restores_them(getkey):
+    model = nn.Sequential([jaxdrop.linen.VariationalDense(3, deterministic=True), jnp.tanh, nn.Dense(2)])
+    x = jnp.ones((1, 4))
+    variables = model.init(getkey(), x)
+    variables["params"]["layers_0"]["log_sigma2"] = jnp.full((4, 3), 9.0).at[:, 0].set(-10)
+    small, smaller = jaxdrop.linen.compact(model, jax.tree.map(np.asarray, variables), x)
+    assert smaller["params"]["layers_0"]["kernel"].shape == (4, 1)
+    np.testing.assert_allclose(small.apply(smaller, x), model.apply(variables, x), rtol=1e-6)

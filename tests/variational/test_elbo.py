@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdrop.variational import elbo, kl_cycles, kl_warm_up
+from jaxdrop.variational import elbo, kl_cycles, kl_warm_up, regularizer
 
 
 def test_is_the_bound_per_data_point():
@@ -48,3 +48,9 @@ def test_cycles_begin_again_and_end_in_full():
             kl_cycles(*arguments)
     with pytest.raises(ValueError, match="rising must be above 0 and at most 1, got 0"):
         kl_cycles(10, rising=0)
+
+
+def test_refuses_a_divergence_that_is_not_summed():
+    for loss in (lambda kl: elbo(jnp.ones(2), kl, 10), lambda kl: regularizer(kl, 10, likelihood="categorical")):
+        with pytest.raises(ValueError, match=r"kl must be a scalar, the sum over the model, got shape \(3,\)"):
+            loss(jnp.ones(3))

@@ -175,3 +175,18 @@ def test_the_same_eagerly_under_jit_and_in_any_chunk(getkey):
 def test_refuses(call, error, message, getkey):
     with pytest.raises(error, match=message):
         call(getkey(), additive_weights(jnp.ones((4, 3))))
+
+
+def test_variances_leave_neither_end_of_float16(getkey):
+    x, theta = jnp.full((2, 4), 300, jnp.float16), jnp.ones((4, 3), jnp.float16)
+    draw = jax.jit(jax.vmap(lambda key: noisy_dense(key, x, additive_weights(theta, -2.0))))
+    draws = np.asarray(draw(jax.random.split(getkey(), 2000)), np.float64)
+    assert_moments(draws, np.full((2, 3), 1200.0), np.full((2, 3), 4 * 300**2 * np.exp(-2)))
+    small = noisy_dense(getkey(), jnp.full((2, 4), 300, jnp.float32), additive_weights(theta, -19.0))
+    assert len(np.unique(small)) > 1
+
+
+def test_noise_that_is_nan_shows(getkey):
+    nan = jnp.full((4, 3), jnp.nan)
+    assert np.isnan(noisy_dense(getkey(), jnp.ones((1, 4)), AdditiveWeights(jnp.ones((4, 3)), nan))).all()
+    assert np.isnan(gaussian_noise(getkey(), jnp.ones(3), jnp.nan)).all()

@@ -123,3 +123,42 @@ def test_the_report_counts_rates_and_the_curve_falls_and_rises(getkey):
         trace_thresholds({"dense": weights}, lambda params: 0.0, [])
     with pytest.raises(ValueError, match="max_loss must be at least 0"):
         curve.choose(-1.0)
+
+
+def test_takes_arrays_of_numpy_as_flax_restores_them():
+    layer = {"kernel": np.ones((2, 2), np.float32), "log_sigma2": np.array([[-9, 9], [9, -9]], np.float32)}
+    params, report = prune({"dense": layer})
+    np.testing.assert_array_equal(params["dense"]["kernel"], np.eye(2))
+    assert report.layers[0].kept == 2
+
+
+def test_leaves_parameters_alone_that_only_share_a_name():
+    layer = {"kernel": jnp.ones((2, 2)), "log_sigma2": jnp.zeros((2, 2))}
+    others = {"log_sigma2": jnp.zeros(()), "poisson": {"log_rate": jnp.zeros(3), "scale": jnp.ones(3)}}
+    params, _ = prune({"dense": layer, **others})
+    assert set(params["dense"]) == {"kernel"}
+    assert {name: params[name] for name in others} == others
+
+
+@pytest.mark.parametrize("kind", ["linen", "nnx"])
+def test_layers_in_bfloat16_drop_the_weights_that_pruning_drops(kind, getkey):
+    inputs, noise = jnp.eye(32, dtype=jnp.bfloat16), 3 + 0.2 * jax.random.normal(getkey(), (32, 32))
+    if kind == "linen":
+        layer = VariationalDense(32, dtype=jnp.bfloat16, deterministic=True, use_bias=False)
+        params = layer.init(getkey(), inputs)["params"]
+        params["log_sigma2"] = noise + 2 * jnp.log(jnp.abs(params["kernel"]))
+        y = layer.apply({"params": params}, inputs)
+    else:
+        layer = jaxdrop.nnx.VariationalDense(32, 32, dtype=jnp.bfloat16, use_bias=False, rngs=nnx.Rngs(0))
+        layer.log_sigma2[...] = noise + 2 * jnp.log(jnp.abs(layer.kernel[...]))
+        params = {"kernel": layer.kernel[...], "log_sigma2": layer.log_sigma2[...]}
+        y = layer(inputs, deterministic=True)
+    assert y.dtype == jnp.bfloat16
+    dropped = prune(params).params["kernel"] == 0
+    assert 0 < dropped.sum() < dropped.size
+    np.testing.assert_array_equal(y == 0, dropped)
+
+
+def test_a_mean_that_is_nan_is_not_pruned():
+    layer = {"kernel": jnp.array([jnp.nan, 1e-9]), "log_sigma2": jnp.zeros(2)}
+    np.testing.assert_array_equal(prune(layer).params["kernel"], [np.nan, 0])

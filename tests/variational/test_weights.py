@@ -94,3 +94,9 @@ def test_gradients_are_finite_exactly_at_the_bounds_and_beyond(kl):
         slope = gradients[1]
         np.testing.assert_array_equal(slope[4:], 0)  # beyond the bounds nothing pulls
         assert slope[0] == 0
+
+
+def test_divergence_in_float64_under_strict_promotion():
+    with jax.enable_x64(True):
+        kl = kl_divergence(additive_weights(jnp.ones((4, 3), jnp.float64)))
+        assert kl.dtype == jnp.float64
