@@ -77,6 +77,7 @@ def add(running: Running, drawn: Drawn, blocks: jax.Array, valid: jax.Array) -> 
       blocks: The block of each sample, (samples,).
       valid: Which samples count, (samples,).
     """
+
     first = jax.tree.map(lambda old, new: jnp.where(running.drawn == 0, new[0], old), running.first, drawn)
 
     def only_valid(leaf: jax.Array) -> jax.Array:

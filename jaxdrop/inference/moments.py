@@ -35,7 +35,8 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
 
     The model is traced, and its program is evaluated on distributions in place of arrays. What is random starts at the
     noise, jaxdrop's, flax's own Dropout or any other made by `jax.random.bits`, `uniform`, `normal`, `bernoulli`, ...,
-    whose own means and variances are exact. From there on, a linear layer maps
+    whose own means and variances are exact, but for noise that its own mask scales, as in `drop_block`. From there on,
+    a linear layer maps
 
     .. math:: \mu \mapsto W^T \mu + b, \quad \sigma^2 \mapsto (W \circ W)^T \sigma^2
 
@@ -56,10 +57,13 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
       mean slopes of functions; correlations are then part of it, to first order. (Of a trained 784-1024-1024-10
       network with two layers of dropout, the deviations are 30 % too small without and within 0.5 % with it.)
     - The largest of several entries, as in max-pooling, and sums of exponentials, as in softmax, are built up entry by
-      entry, each partial result taken for normal. A root or logarithm of a random array takes it for log-normal.
+      entry, each partial result taken for normal. A root or logarithm of a normal array takes it for log-normal; other
+      functions leave out the values where they are not defined, or infinite. Softmax must be found as a whole: with
+      `where=`, or something added to the sum, there is no rule; put a large negative number for masked logits instead.
     - Each draw from a key is taken for independent of all others, even from the same key, and so are the two operands
       of a matrix product, even if they are one array: write `jnp.sum(z * z, -1)`, not `jnp.einsum("bi,bi->b", z, z)`.
-    - The quadrature does not follow a function that goes through more than about five radians within a deviation.
+    - The quadrature does not follow a function that goes through more than about five radians within a deviation, and
+      a comparison of such functions not more than six places where they cross.
     - Gradients are those of the rules here: a derivative that the model defines by `jax.custom_vjp` is not asked for.
 
     Args:

@@ -129,15 +129,12 @@ class _Ranked(NamedTuple):
 def _rank(uncertainty: jax.Array, positive: jax.Array) -> _Ranked:
     _checks.to_rank(uncertainty, "positive", positive)
     _checks.booleans("positive", positive)
-    ascending, is_positive = jax.lax.sort_key_val(jnp.asarray(uncertainty), jnp.asarray(positive, dtype=float))
+    ascending, is_positive = jax.lax.sort_key_val(jnp.asarray(uncertainty), jnp.asarray(positive, dtype=jnp.int32))
     group, size = group_ties(ascending), len(ascending)
+    # Counted in integers: float32 cannot count beyond 2**24.
     positives = jax.ops.segment_sum(is_positive, group, num_segments=size)
     negatives = jax.ops.segment_sum(1 - is_positive, group, num_segments=size)
-    return _Ranked(
-        positives,
-        negatives,
-        jnp.cumsum(positives[::-1])[::-1],
-        jnp.cumsum(negatives[::-1])[::-1],
-        positives.sum(),
-        negatives.sum(),
-    )
+    positives_from, negatives_from = (jnp.cumsum(counts[::-1])[::-1] for counts in (positives, negatives))
+    totals = positives_from[:1].sum(), negatives_from[:1].sum()
+    counts = positives, negatives, positives_from, negatives_from, *totals
+    return _Ranked(*(jnp.asarray(each, dtype=float) for each in counts))

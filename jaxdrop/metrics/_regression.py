@@ -131,7 +131,8 @@ def gaussian_crps(mean: jax.Array, deviation: jax.Array, targets: jax.Array) -> 
     """
     _checks.one_shape(mean=mean, deviation=deviation, targets=targets)
     mean, deviation, targets = (jnp.asarray(array, dtype=float) for array in (mean, deviation, targets))
-    z = (targets - mean) / jnp.where(deviation > 0, deviation, 1.0)
+    is_zero = deviation == 0
+    z = (targets - mean) / jnp.where(is_zero, 1.0, deviation)
     normal = jax.scipy.stats.norm
     score = deviation * (z * (2 * normal.cdf(z) - 1) + 2 * normal.pdf(z) - 1 / math.sqrt(math.pi))
-    return jnp.where(deviation > 0, score, jnp.abs(targets - mean)).mean()
+    return jnp.where(is_zero, jnp.abs(targets - mean), score).mean()

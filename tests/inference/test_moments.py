@@ -194,3 +194,43 @@ def test_what_is_not_needed_need_not_be_known():
 def test_refuses_a_model_without_noise():
     with pytest.raises(ValueError, match="model must have a stochastic layer"):
         jaxdrop.moments(jaxdrop.linen.sampler(nn.Dense(2), nn.Dense(2).init(jax.random.key(0), X), X))
+
+
+def test_loops_and_branches_read_random_arrays_from_outside():
+    def weights_of_a_loop(key):
+        w = jaxdrop.dropout(key, KERNEL, 0.5)
+        return lax.scan(lambda c, _: (c @ w, None), X, length=1)[0]
+
+    def columns(key):
+        z = linear(key, X)
+        return lax.fori_loop(0, 1, lambda i, c: c + z[:, i], jnp.zeros(4))
+
+    def branch(key):
+        z = linear(key, X)
+        return lax.cond(X[0, 0] > -9, lambda: z @ KERNEL, lambda: z)
+
+    written_out = {
+        weights_of_a_loop: lambda key: X @ jaxdrop.dropout(key, KERNEL, 0.5),
+        columns: lambda key: linear(key, X)[:, 0],
+        branch: lambda key: linear(key, X) @ KERNEL,
+    }
+    for sample, plain in written_out.items():
+        for ours, expected in zip(
+            jax.tree.leaves(jaxdrop.moments(sample)), jax.tree.leaves(jaxdrop.moments(plain)), strict=True
+        ):
+            np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_places_outside_an_array_are_known():
+    p = jaxdrop.moments(lambda key: linear(key, X).at[:, jnp.array([0, 9])].get(mode="fill", fill_value=7.0))
+    np.testing.assert_array_equal(p.mean[:, 1], 7)
+    np.testing.assert_array_equal(p.variance[:, 1], 0)
+
+
+def test_windows_start_from_nothing():
+    def windows(start):
+        return lambda key: lax.reduce_window(linear(key, X), start, lax.max, (1, 2), (1, 2), "VALID")
+
+    assert jaxdrop.moments(windows(-jnp.inf)).mean.shape == (4, 4)
+    with pytest.raises(NotImplementedError, match="reduce_window"):
+        jaxdrop.moments(windows(0.0))

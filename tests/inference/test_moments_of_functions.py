@@ -162,3 +162,103 @@ def test_clark_maximum_of_two_is_exact():
     second = weights @ (given**2 + 2 * given * excess + square) / weights.sum()
     np.testing.assert_allclose(p.mean, first, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(p.variance, second - first**2, rtol=1e-4)
+
+
+DECISIONS = {
+    "square": (lambda x: x * x > 1, lambda m, s: stats.norm.sf(1, m, s) + stats.norm.cdf(-1, m, s)),
+    "tanh": (lambda x: jnp.tanh(x) > 0.6, lambda m, s: stats.norm.sf(np.arctanh(0.6), m, s)),
+    "cubic": (
+        lambda x: x**3 - x > 0,
+        lambda m, s: stats.norm.sf(1, m, s) + stats.norm.cdf(0, m, s) - stats.norm.cdf(-1, m, s),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_comparisons_of_curves_have_their_probabilities(name):
+    decide, probability = DECISIONS[name]
+    p = jaxdrop.moments(lambda key: decide(noisy(key, 0.8)))
+    expected = probability(MEAN.astype(np.float64), 0.8)
+    np.testing.assert_allclose(p.mean, expected, atol=1e-4)
+    np.testing.assert_allclose(p.variance, expected * (1 - expected), atol=1e-4)
+
+
+PRODUCTS = {
+    "x log x": (lambda x: x * jnp.log(x), lambda z: z * np.log(z)),
+    "x / sqrt x": (lambda x: x / jnp.sqrt(x), np.sqrt),
+    "xlogy": (lambda x: jax.scipy.special.xlogy(jnp.abs(x), jnp.abs(x)), lambda z: np.abs(z) * np.log(np.abs(z))),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_what_a_logarithm_or_root_meets_is_its_own_array(name):
+    f, by_hand = PRODUCTS[name]
+    p = jaxdrop.moments(lambda key: f(5 + 0.5 * jax.random.normal(key, (3,))))
+    mean, variance = by_quadrature(by_hand, 5, 0.5)
+    np.testing.assert_allclose(p.mean, mean, rtol=2e-3)
+    np.testing.assert_allclose(p.variance, variance, rtol=0.03)
+
+
+def test_entropy_of_a_softmax_is_finite():
+    p = jaxdrop.moments(lambda key: jaxdrop.metrics.entropy(jax.nn.softmax(jax.random.normal(key, (2, 4)) / 4)))
+    drawn = samples(lambda key: jaxdrop.metrics.entropy(jax.nn.softmax(jax.random.normal(key, (2, 4)) / 4)), 4000)
+    np.testing.assert_allclose(p.mean, drawn.mean(0), rtol=0.02)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_logsumexp_has_the_shape_of_the_model(keepdims):
+    def sample(key, keepdims=keepdims):
+        return jax.nn.logsumexp(X + jax.random.normal(key, X.shape), axis=-1, keepdims=keepdims)
+
+    p, reduced = jaxdrop.moments(sample), jaxdrop.moments(functools.partial(sample, keepdims=False))
+    assert p.mean.shape == jax.eval_shape(sample, jax.random.key(0)).shape
+    np.testing.assert_allclose(p.mean.ravel(), reduced.mean, rtol=1e-6)
+    np.testing.assert_allclose(p.variance.ravel(), reduced.variance, rtol=1e-6)
+
+
+def test_log_softmax_written_with_logsumexp_is_log_softmax():
+    def logits(key):
+        return X + 0.8 * jax.random.normal(key, X.shape)
+
+    def written(key):
+        z = logits(key)
+        return z - jax.nn.logsumexp(z, axis=-1, keepdims=True)
+
+    for ours, theirs in zip(
+        jax.tree.leaves(jaxdrop.moments(written)),
+        jax.tree.leaves(jaxdrop.moments(lambda key: jax.nn.log_softmax(logits(key)))),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_softmax_along_another_axis_than_the_shift():
+    """The numbers that are taken off do not cancel."""
+
+    def sample(key):
+        z = (X[:2, :6] + 0.1 * jax.random.normal(key, (2, 6))).reshape(2, 2, 3)
+        e = jnp.exp((z - z.mean(-1, keepdims=True)).reshape(2, 3, 2))
+        return e / e.sum(-1, keepdims=True)
+
+    p, drawn = jaxdrop.moments(sample), samples(sample, 4000)
+    np.testing.assert_allclose(p.mean, drawn.mean(0), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "quotient",
+    [
+        lambda z: jax.nn.softmax(z, where=X > 0),
+        lambda z: jnp.exp(z) / (jnp.exp(z).sum(-1, keepdims=True) + 1e-6),
+        lambda z: (lambda e: e / e.sum(1)[None])(jnp.exp(z[:4, :4])),  # sums of rows beside columns
+    ],
+    ids=["masked", "something added", "sums of the other axis"],
+)
+def test_refuses_what_is_nearly_a_softmax(quotient):
+    with pytest.raises(NotImplementedError, match="div"):
+        jaxdrop.moments(lambda key: quotient(X + jax.random.normal(key, X.shape)))
+
+
+def test_leaky_rectifiers_before_max_pooling():
+    p = jaxdrop.moments(lambda key: (lambda z: jnp.maximum(z, 0.1 * z).max())(noisy(key)[:3]))
+    drawn = samples(lambda key: (lambda z: jnp.maximum(z, 0.1 * z).max())(noisy(key)[:3]), 4000)
+    assert abs(p.mean - drawn.mean()) < 0.2 * drawn.std()

@@ -9,7 +9,7 @@ from flax import nnx
 
 import jaxdrop
 from jaxdrop import _masks
-from tests.inference.sampled_moments import KERNEL, X, assert_agrees, samples
+from tests.inference.sampled_moments import KERNEL, X, assert_agrees, linear, samples
 from tests.methods import METHODS, SHAPE
 
 CLOSED_FORM = [method for method in METHODS if method.variance is not None]
@@ -122,3 +122,58 @@ def test_a_few_bits_are_exact(draw):
 def test_knows_of_no_other_mask_of_bits():
     with pytest.raises(NotImplementedError, match="no rule for the primitive 'and'"):
         jaxdrop.moments(lambda key: (jax.random.bits(key, (3,), jnp.uint8) & 4).astype(jnp.float32))
+
+
+BITS = {
+    "narrower": (lambda key: jax.random.bits(key, (3,)).astype(jnp.uint8) < 128, 0.5, 0.25),
+    "signed": (lambda key: jax.random.bits(key, (3,)).astype(jnp.int32) < 0, 0.5, 0.25),
+    "signed and narrower": (lambda key: jax.random.bits(key, (3,)).astype(jnp.int8), -0.5, (2**16 - 1) / 12),
+    "a mask above them": (lambda key: (jax.random.bits(key, (3,)) >> 28) & 255, 7.5, 255 / 12),
+    "cut": (lambda key: (10 * jax.random.uniform(key, (3,))).astype(jnp.int32), 4.5, 99 / 12),
+    "bernoulli of mode high": (lambda key: jax.random.bernoulli(key, 0.01, (3,), mode="high"), 0.01, 0.0099),
+    "one against another": (
+        lambda key: jax.random.uniform(key, (3,)) < 0.5 * jax.random.uniform(jax.random.fold_in(key, 1), (3,)),
+        0.25,
+        0.1875,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_integers_and_comparisons_of_bits_are_exact(name):
+    sample, mean, variance = BITS[name]
+    p = jaxdrop.moments(sample)
+    np.testing.assert_allclose(p.mean, np.full(3, mean), rtol=1e-3)
+    np.testing.assert_allclose(p.variance, np.full(3, variance), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        lambda key: jax.random.uniform(key, (3,), minval=-3, maxval=3).astype(jnp.int32),
+        lambda key: (2.5 * jax.random.uniform(key, (3,))).astype(jnp.int32),
+        lambda key: jax.random.bernoulli(key, 0.5, (3, 4)).astype(jnp.uint8).sum(-1) // 2,
+    ],
+    ids=["towards zero", "cells of other sizes", "integers divided"],
+)
+def test_refuses_integers_that_are_not_uniform(sample):
+    with pytest.raises(NotImplementedError, match="no rule"):
+        jaxdrop.moments(sample)
+
+
+def test_covariances_count_the_noise_of_decisions_once():
+    def above(key):
+        first, second = jax.random.split(key)
+        return (linear(first, X) > linear(second, X)).astype(jnp.float32)
+
+    def below(key):
+        first, second = jax.random.split(key)
+        return (jax.random.uniform(first, X.shape) < jax.nn.sigmoid(linear(second, X))).astype(jnp.float32)
+
+    def chosen(key):
+        keys = jax.random.split(key, 4)
+        return jnp.where(below(keys[0]) > 0.5, 3 + linear(keys[1], X), linear(keys[2], X))
+
+    for sample in (above, below, chosen):
+        plain, followed = jaxdrop.moments(sample), jaxdrop.moments(sample, covariance=True)
+        np.testing.assert_allclose(followed.variance, plain.variance, rtol=1e-4)

@@ -96,3 +96,7 @@ def test_refuses_other_shapes():
 
 def test_crps_takes_many_samples():
     assert crps(jnp.zeros((50_000, 1)), jnp.ones(1)) == 1
+
+
+def test_a_deviation_that_is_nan_shows():
+    assert jnp.isnan(gaussian_crps(jnp.zeros(1), jnp.array([jnp.nan]), jnp.ones(1)))

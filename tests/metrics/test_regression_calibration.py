@@ -58,3 +58,10 @@ def test_refuses_other_shapes():
         sharpness(jnp.zeros(0))
     with pytest.raises(ValueError, match=r"samples must be \(num_samples, batch, ...\)"):
         sample_cdf(jnp.zeros((4, 3)), jnp.zeros(4))
+
+
+@pytest.mark.parametrize("number", [10, 30, 60])
+def test_steps_of_samples_count_at_their_own_levels(number):
+    levels = np.arange(1, 10) / 10
+    cdf = sample_cdf(np.arange(1.0, number + 1)[:, None].repeat(number, 1), np.arange(1.0, number + 1))
+    np.testing.assert_allclose(calibration_curve(cdf, levels), levels, rtol=1e-6)

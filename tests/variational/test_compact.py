@@ -314,3 +314,15 @@ def test_takes_arrays_of_numpy_as_flax_restores_them(getkey):
     small, smaller = jaxdrop.linen.compact(model, jax.tree.map(np.asarray, variables), x)
     assert smaller["params"]["layers_0"]["kernel"].shape == (4, 1)
     np.testing.assert_allclose(small.apply(smaller, x), model.apply(variables, x), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: 1e-5 * x, lambda x: nn.relu(x - 9), nn.gelu], ids=["small", "far", "gelu"]
+)
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_functions_of_any_scale_in_any_precision(function, dtype, getkey):
+    layer = functools.partial(nn.Dense, dtype=dtype, param_dtype=dtype)
+    model, x = nn.Sequential([layer(6), function, layer(4)]), jax.random.normal(getkey(), (3, 5), dtype)
+    variables = model.init(getkey(), x)
+    small, smaller = compact(model, variables, x)
+    np.testing.assert_allclose(small.apply(smaller, x), model.apply(variables, x), rtol=1e-3, atol=1e-6)

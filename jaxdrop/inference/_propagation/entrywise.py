@@ -44,6 +44,17 @@ def result(moments: Stats, out: Any) -> Random:
     return chance(mean) if out.dtype == bool else normal(Stats(mean, variance))
 
 
+def _exceeds(a: Stats, b: Stats, out: Any) -> Random:
+    """Whether one normal variable is above another, independent one."""
+
+    def explained() -> jax.Array:
+        of_a = gaussian.tangent(lambda mean: gaussian.exceeds(a._replace(mean=mean), b), a.mean)[1]
+        of_b = gaussian.tangent(lambda mean: gaussian.exceeds(a, b._replace(mean=mean)), b.mean)[1]
+        return jnp.broadcast_to(jnp.square(of_a) * a.variance + jnp.square(of_b) * b.variance, out.shape)
+
+    return chance(jnp.broadcast_to(gaussian.exceeds(a, b), out.shape), explained)
+
+
 def stats_as(value: Value, aval: Any) -> Stats:
     """Mean and variance in the precision for `aval`."""
     return Stats(*(y.astype(float_dtype(aval)) for y in stats(value)))
@@ -59,7 +70,9 @@ def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
         return jnp.full(out.shape, name == "eq")
     if name == "convert_element_type" and _is_float(in_types(eqn)[0]) and not _is_float(out):
         return None
-    if name in ("log", "sqrt", "rsqrt") and values[0].degree == 1 and randoms[0].root.parts:
+    if name == "div" and not _is_float(out):  # which cuts at the point
+        return None
+    if name in ("log", "sqrt", "rsqrt") and _is_normal(values[0]):
         return _of_positive(eqn, values[0])
     avals = in_types(eqn)
 
@@ -71,31 +84,45 @@ def entrywise(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
 
     breaks = {key: place for value in randoms for key, place in value.breaks.items()}
     degree = _degree(name, values)
-    if degree == 1 and name in COMPARISONS | KINKED | {"sign"}:
+    if name in COMPARISONS | KINKED | {"sign"} and not randoms[0].root.discrete:
+        find = _crossings if degree == 1 else _crossings_of_curves
         for a, b, key in _kinks(name, values):
             if key not in breaks:
-                places = _crossings(functools.partial(_difference, a, b), randoms[0].root, list(breaks.values()))
+                places = find(functools.partial(_difference, a, b), randoms[0].root, list(breaks.values()))
                 breaks |= {key if i == 0 else object(): place for i, place in enumerate(places)}
-        degree = 1 if name in KINKED else 0
+        if name not in KINKED:
+            degree = 0
     rectifies = None
     if name == "max":
-        rectifies = next(((a, b) for a, b in (values, values[::-1]) if isinstance(a, Random) and not np.ndim(b)), None)
+        rectifies = next(((a, b) for a, b in (values, values[::-1]) if isinstance(a, Random) and _is_number(b)), None)
     return Random(randoms[0].root, function, out.shape, degree, breaks, rectifies)
 
 
 def _of_positive(eqn: core.JaxprEqn, value: Random) -> Random:
-    """Takes what has a logarithm or a square root, a variance say, for log-normal: a normal one may be below zero."""
+    """Takes what has a logarithm or a square root, a variance say, for log-normal: a normal one may be below zero.
+
+    The logarithm is a linear function of it, so that `x log x` is a function of one array.
+    """
     mean, variance = stats_as(value, in_types(eqn)[0])
     known = variance <= 0  # the norm of an example of zeros, say, which has no logarithm, and whose root has no slope
     constant = jax.lax.stop_gradient(apply(eqn, mean)[0])
     safe = jnp.where(known, 1, mean)
     spread = jnp.log1p(jnp.where(known, 1, variance) / jnp.square(safe))
-    logarithm = normal(Stats(jnp.log(safe) - spread / 2, spread))
+    middle, slope = jnp.log(safe) - spread / 2, jnp.sqrt(spread / jnp.where(known, 1, variance))
 
     def function(z: jax.Array, memo: dict) -> jax.Array:
-        return jnp.where(known, constant, apply(eqn, jnp.exp(z))[0])
+        logarithm = middle + slope * (at(value, z, memo).astype(mean.dtype) - mean)
+        return jnp.where(known, constant, apply(eqn, jnp.exp(logarithm))[0])
 
-    return Random(logarithm.root, function, value.shape, None)
+    return Random(value.root, function, value.shape, None)
+
+
+def _is_normal(value: Random) -> bool:
+    return value.degree == 1 and not value.breaks and [part.variance is None for part in value.root.parts] == [False]
+
+
+def _is_number(value: Value) -> bool:
+    return not isinstance(value, Random) and not np.ndim(value)
 
 
 def _is_float(aval: Any) -> bool:
@@ -155,13 +182,64 @@ def _crossings(difference: gaussian.Function, root: Root, breaks: list[jax.Array
     return places
 
 
+# Where curves cross is looked for between neighbours among so many values of the root, at most so many times.
+_SEARCHED, _FOUND = 73, 6
+
+
+def _crossings_of_curves(difference: gaussian.Function, root: Root, breaks: list[jax.Array]) -> list[jax.Array]:
+    """Where a function that is neither constant nor linear changes its sign: the first few places, by bisection."""
+    del breaks  # a kink is no obstacle
+    if root.parts:
+        widths = [4.5 * jnp.sqrt(0 if part.variance is None else part.variance) for part in root.parts]
+        low = functools.reduce(jnp.minimum, (part.mean - width for part, width in zip(root.parts, widths, strict=True)))
+        high = functools.reduce(
+            jnp.maximum, (part.mean + width for part, width in zip(root.parts, widths, strict=True))
+        )
+    else:
+        low, high = root.zeros, root.zeros + 1
+    low, high = jnp.broadcast_to(low, root.zeros.shape), jnp.broadcast_to(high, root.zeros.shape)
+
+    def above(number: jax.Array) -> jax.Array:
+        return difference(low + (high - low) * (number / (_SEARCHED - 1))) > 0
+
+    # Not all at once, which would hold many times the array.
+    def search(
+        carry: tuple[jax.Array, jax.Array, jax.Array], number: jax.Array
+    ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+        before, count, starts = carry
+        now = above(number)
+        changed = now != before
+        place = jnp.arange(_FOUND).reshape(-1, *[1] * now.ndim)
+        starts = jnp.where(changed[None] & (place == count[None]), number - 1, starts)
+        return (now, count + changed.astype(count.dtype), starts), None
+
+    first = above(jnp.zeros((), low.dtype))
+    none = jnp.full((_FOUND, *first.shape), -1, low.dtype)
+    numbers = jnp.arange(1, _SEARCHED).astype(low.dtype)
+    (_, _, starts), _ = jax.lax.scan(search, (first, jnp.zeros(first.shape, jnp.int32), none), numbers)
+
+    def bisect(start: jax.Array, at_start: jax.Array) -> jax.Array:
+        below, beyond = start, start + 1
+        for _ in range(16):
+            middle = (below + beyond) / 2
+            same = above(middle) == at_start
+            below, beyond = jnp.where(same, middle, below), jnp.where(same, beyond, middle)
+        return low + (high - low) * ((below + beyond) / 2 / (_SEARCHED - 1))
+
+    # Where there are fewer, the rest is at the lower end, beyond which there is nothing.
+    places = [bisect(start, first if number % 2 == 0 else ~first) for number, start in enumerate(starts)]
+    return [
+        jax.lax.stop_gradient(jnp.where(start < 0, low, place)) for start, place in zip(starts, places, strict=True)
+    ]
+
+
 def _of_several(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
     """Functions of arrays that are independent, or taken to be."""
     name, out = eqn.primitive.name, out_type(eqn)
     if name == "select_n":
         which, *cases = values
         if isinstance(which, Random):
-            return mixture(probability(which), cases[1], cases[0], out) if len(cases) == 2 else None
+            return mixture(which, cases[1], cases[0], out) if len(cases) == 2 else None
         means, variances = zip(*(stats_as(case, out) for case in cases), strict=True)
         return result(Stats(apply(eqn, which, *means)[0], apply(eqn, which, *variances)[0]), out)
     if len(values) != 2:
@@ -181,9 +259,9 @@ def _of_several(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
         case "min":
             return result(negative(maximum(negative(a), negative(b))), out)
         case "gt" | "ge":
-            return result(Stats(gaussian.exceeds(a, b), jnp.zeros(())), out)
+            return _exceeds(a, b, out)
         case "lt" | "le":
-            return result(Stats(gaussian.exceeds(b, a), jnp.zeros(())), out)
+            return _exceeds(b, a, out)
     return None
 
 

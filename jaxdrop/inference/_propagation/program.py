@@ -21,7 +21,7 @@ from jaxdrop.inference._propagation.random import (
     chance,
     mixture,
     normal,
-    probability,
+    settle,
     stats,
 )
 from jaxdrop.inference._propagation.softmaxes import Softmax, softmaxes
@@ -53,8 +53,9 @@ def evaluate(jaxpr: core.Jaxpr, consts: list[Any], args: list[Value]) -> list[Va
 
     shortcuts = softmaxes(jaxpr)
     for eqn in _needed(jaxpr, shortcuts):
-        if eqn in shortcuts:
-            outs = [rules.softmax(as_random(read(shortcuts[eqn].logits)), shortcuts[eqn])]
+        logits = as_random(read(shortcuts[eqn].logits)) if eqn in shortcuts else None
+        if eqn in shortcuts and (shortcuts[eqn].kind != "unknown" or isinstance(logits, Random)):
+            outs = [_softmax(eqn, logits, shortcuts[eqn])]
         else:
             outs = _evaluate(eqn, [read(v) for v in eqn.invars])
         values.update(zip(eqn.outvars, outs, strict=True))
@@ -67,10 +68,19 @@ def _needed(jaxpr: core.Jaxpr, shortcuts: dict[core.JaxprEqn, Softmax]) -> list[
     needed = []
     for eqn in reversed(jaxpr.eqns):
         if not live.isdisjoint(eqn.outvars):
-            inputs = [shortcuts[eqn].logits] if eqn in shortcuts else eqn.invars
+            known = eqn in shortcuts and shortcuts[eqn].kind != "unknown"
+            inputs = [shortcuts[eqn].logits] if known else eqn.invars
             live.update(v for v in inputs if isinstance(v, core.Var))
             needed.append(eqn)
     return needed[::-1]
+
+
+def _softmax(eqn: core.JaxprEqn, logits: Value, softmax: Softmax) -> Value:
+    if softmax.kind == "unknown":
+        error = NoRuleError("div (of exponentials by what has their sum in it, but is no plain softmax)")
+        error.place = _place(eqn)
+        raise error
+    return rules.softmax(logits, softmax)
 
 
 def _evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value]:
@@ -91,10 +101,10 @@ def _apply(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     if name in CALLS:
         inner = eqn.params["call_jaxpr" if "call_jaxpr" in eqn.params else "jaxpr"]
         return evaluate(*((inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, [])), values)
-    if name == "scan":
-        return _scan(eqn, values)
-    if name == "cond":
-        return _cond(eqn, values)
+    if name in ("scan", "cond"):
+        for value in values:
+            settle(value)
+        return _scan(eqn, values) if name == "scan" else _cond(eqn, values)
     return _of_key(eqn) if any(value is KEY for value in values) else rules.evaluate(eqn, values)
 
 
@@ -194,9 +204,7 @@ def _cond(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
         if len(branches) != 2:
             return None
         no, yes = ([as_random(v) for v in evaluate(branch.jaxpr, branch.consts, rest)] for branch in branches)
-        weight = probability(index)
-        cases = zip(yes, no, outs, strict=True)
-        return [mixture(jnp.broadcast_to(weight, out.shape), y, n, out) for y, n, out in cases]
+        return [mixture(index, y, n, out) for y, n, out in zip(yes, no, outs, strict=True)]
     if INNOVATIONS.get() is not None or any(out.dtype == bool for out in outs):
         return None
 

@@ -25,10 +25,17 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Root:
-    """An array of independent random variables: a mixture, or uniform on [0, 1] where there are no parts."""
+    """An array of independent random variables: a mixture, or uniform on [0, 1] where there are no parts.
 
-    zeros: jax.Array  # of its shape and dtype
+    Attributes:
+      zeros: Of its shape and dtype.
+      parts: What it is a mixture of.
+      explained: Of the weight of the first of two parts, the variance that comes linearly of what it depends on.
+    """
+
+    zeros: jax.Array
     parts: tuple[Part, ...] = ()
+    explained: Callable[[], jax.Array] | None = None
 
     @property
     def discrete(self) -> bool:
@@ -94,14 +101,19 @@ def normal(moments: Stats) -> Random:
     return bare(Root(jnp.zeros_like(moments.mean), (Part(1.0, *moments),)))
 
 
-def chance(probability: jax.Array) -> Random:
-    """An array of independent decisions, each True with a probability."""
+def chance(probability: jax.Array, explained: Callable[[], jax.Array] | None = None) -> Random:
+    """An array of independent decisions, each True with a probability, of whose variance `Root` says what is explained.
+
+    That is what is followed back to the arrays that the probability depends on, and is no noise of the decision's own.
+    """
     yes, no = (jnp.full(probability.shape, value) for value in (True, False))
-    return bare(Root(no, (Part(probability, yes, None), Part(1 - probability, no, None))))
+    return bare(Root(no, (Part(probability, yes, None), Part(1 - probability, no, None)), explained))
 
 
-def mixture(weight: jax.Array, yes: Value, no: Value, out: Any) -> Random:
-    """An array, of the type `out`, that is the one with a probability, decided entry by entry, and else the other."""
+def mixture(decision: Value, yes: Value, no: Value, out: Any) -> Random:
+    """An array, of the type `out`, that is the one where a decision is True, entry by entry, and else the other."""
+    weight = jnp.broadcast_to(probability(decision), out.shape)
+    explained = functools.partial(_explained, decision) if isinstance(decision, Random) else None
 
     def part(weight: jax.Array, value: Value) -> Part:
         mean, variance = stats(value) if isinstance(value, Random) else (as_float(value), None)
@@ -110,7 +122,7 @@ def mixture(weight: jax.Array, yes: Value, no: Value, out: Any) -> Random:
     parts = part(weight, yes), part(1 - weight, no)
     if out.dtype == bool:
         return chance(weight * parts[0].mean + (1 - weight) * parts[1].mean)
-    return bare(Root(jnp.zeros_like(parts[0].mean), parts))
+    return bare(Root(jnp.zeros_like(parts[0].mean), parts, explained))
 
 
 def as_float(x: Any) -> jax.Array:
@@ -140,6 +152,14 @@ def stats(value: Value) -> Stats:
         linear = value.degree == 1 and not value.breaks and len(value.root.parts) == 1
         value.cached = moments if linear else innovate(moments, functools.partial(_explained, value))
     return value.cached
+
+
+def settle(value: Value) -> None:
+    """Computes the moments now that are asked for later, inside a loop maybe, whose tracers must not stay here."""
+    if isinstance(value, Random):
+        stats(value)
+        if value.rectifies is not None:
+            settle(value.rectifies[0])
 
 
 def probability(decision: Value) -> jax.Array:
@@ -233,4 +253,7 @@ def _explained(value: Random) -> jax.Array:
                 return _stats(value, [*parts[:i], part._replace(mean=at), *parts[i + 1 :]]).mean
 
             explained += jnp.square(gaussian.tangent(mean, part.mean)[1]) * part.variance
+    if value.root.explained is not None:
+        yes, no = (_stats(value, [part._replace(weight=1.0)]).mean for part in parts)
+        explained += jnp.square(yes - no) * value.root.explained()
     return explained

@@ -10,7 +10,16 @@ from jax.extend import core
 
 from jaxdrop.inference._propagation import gaussian
 from jaxdrop.inference._propagation.entrywise import decide, entrywise, maximum, negative, result, stats_as
-from jaxdrop.inference._propagation.equations import DECISIONS, ENTRYWISE, PRODUCTS, SUMS, apply, out_type, out_types
+from jaxdrop.inference._propagation.equations import (
+    DECISIONS,
+    ENTRYWISE,
+    PRODUCTS,
+    SUMS,
+    apply,
+    is_constant,
+    out_type,
+    out_types,
+)
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
     Random,
@@ -23,7 +32,7 @@ from jaxdrop.inference._propagation.random import (
     stats,
 )
 from jaxdrop.inference._propagation.softmaxes import Softmax
-from jaxdrop.inference._propagation.uniform import Uniform, as_random, on_uniform
+from jaxdrop.inference._propagation.uniform import REFUSED, Uniform, as_random, on_uniform
 
 # Operands that hold entries, rather than places, where that is not the first alone.
 _HOLDERS = {"pad": (0, 1), "dynamic_update_slice": (0, 1), "scatter": (0, 2), "scatter-add": (0, 2)}
@@ -37,7 +46,7 @@ def evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     if any(isinstance(value, Uniform) for value in values):
         uniform = on_uniform(eqn, values)
         if uniform is not None:
-            return [uniform]
+            return None if uniform is REFUSED else [uniform]
     values = [as_random(value) for value in values]
     if name in SUMS:
         return _sums(eqn, values)
@@ -48,7 +57,7 @@ def evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     elif name in PRODUCTS:
         done = _products(eqn, values)
     else:
-        done = _reduction(eqn, values[0])
+        done = _reduction(eqn, *values)
     return None if done is None else [done]
 
 
@@ -59,7 +68,9 @@ def _sums(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     if any(isinstance(value, Random) and i not in holders for i, value in enumerate(values)):
         return None
     held = [stats_as(value, out) if i in holders else Stats(value, value) for i, value in enumerate(values)]
-    means, variances = (apply(eqn, *operands) for operands in zip(*held, strict=True))
+    means, variances = zip(*held, strict=True)
+    # What fills the places of entries that are not there is known.
+    means, variances = apply(eqn, *means), apply(eqn, *variances, **({"fill_value": 0} if name == "gather" else {}))
     return [result(Stats(*each), out) for *each, out in zip(means, variances, out_types(eqn), strict=True)]
 
 
@@ -79,11 +90,14 @@ def _products(eqn: core.JaxprEqn, values: list[Value]) -> Value:
     return result(innovate(moments, lambda: linear), out)
 
 
-def _reduction(eqn: core.JaxprEqn, value: Value) -> Random | None:
+def _reduction(eqn: core.JaxprEqn, value: Value, *starts: Value) -> Random | None:
     """The largest or smallest entry along axes or in windows; of decisions, whether some or all are True."""
     name = eqn.primitive.name
-    if name == "reduce_window":  # with a function of its own
+    if name == "reduce_window":  # with a function of its own, and a value to start from
         name = "reduce_" + "_".join(inner.primitive.name for inner in eqn.params["jaxpr"].eqns)
+        nothing = {"reduce_max": -np.inf, "reduce_or": False, "reduce_min": np.inf, "reduce_and": True}.get(name)
+        if not all(is_constant(start) and not isinstance(start, Random) and start == nothing for start in starts):
+            return None
     decisions = out_type(eqn).dtype == bool
     match name.replace("window_", ""):
         case "reduce_or" | "reduce_max" if decisions:
@@ -134,18 +148,18 @@ def softmax(x: Value, softmax: Softmax) -> Value:
     """A softmax of independent logits, its logarithm, or the logarithm of its denominator."""
     axis, kind = softmax.axis, softmax.kind
     if not isinstance(x, Random):
-        return getattr(jax.nn, kind)(x, axis)
+        return getattr(jax.nn, kind)(x, axis).reshape(softmax.shape)
     logits = stats(x)
 
     def moments(mean: jax.Array) -> Stats:
-        return getattr(gaussian, kind)(logits._replace(mean=mean), axis)
+        return Stats(*(y.reshape(softmax.shape) for y in getattr(gaussian, kind)(logits._replace(mean=mean), axis)))
 
     def explained() -> jax.Array:
         def by_one(number: jax.Array) -> jax.Array:
             one = lax.broadcasted_iota(jnp.int32, logits.mean.shape, axis) == number
             slope = jax.jvp(lambda mean: moments(mean).mean, (logits.mean,), (one.astype(logits.mean.dtype),))[1]
             variance = lax.dynamic_index_in_dim(logits.variance, number, axis, keepdims=kind != "logsumexp")
-            return jnp.square(slope) * variance
+            return jnp.square(slope) * variance.reshape(slope.shape if kind == "logsumexp" else variance.shape)
 
         return jnp.sum(jax.vmap(by_one)(jnp.arange(logits.mean.shape[axis])), 0)
 

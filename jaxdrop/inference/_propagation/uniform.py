@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from jaxdrop.inference._propagation import gaussian
 from jaxdrop.inference._propagation.equations import COMPARISONS, MOVES, apply, is_constant, out_type
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
@@ -28,6 +29,8 @@ _JOINS = {"pad", "scatter", "dynamic_update_slice", "concatenate", "stack"}
 _FEW = 64
 # The same comparison with its operands exchanged.
 _EXCHANGED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+# Integers that have no rule: as floats, as other random arrays are taken, they would be wrong.
+REFUSED: Any = object()
 _COMPARE = {
     "lt": jnp.less,
     "le": jnp.less_equal,
@@ -89,7 +92,10 @@ def as_random(value: Value) -> Value:
 
 
 def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
-    """Applies an equation of which an operand is uniform; returns None where the result has another distribution."""
+    """Applies an equation of which an operand is uniform; returns None where the result has another distribution.
+
+    And `REFUSED` where it has one that is not known.
+    """
     name, out = eqn.primitive.name, out_type(eqn)
     number, u = next((i, value) for i, value in enumerate(values) if isinstance(value, Uniform))
     others = [value for i, value in enumerate(values) if i != number]
@@ -121,12 +127,16 @@ def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
             if u.whole and not whole and is_constant(u.scale) and np.all(abs(np.asarray(u.scale)) <= _FEW):
                 return _few(u, out.shape)
             # On average, floor(k u) is half a step below k u.
-            half = np.float32(0.5) * u.scale / abs(u.scale) if u.whole and not whole else np.float32(0)
+            if whole:
+                return _as_integers(u, out)
+            half = np.float32(0.5) * u.scale / abs(u.scale) if u.whole else np.float32(0)
             return Uniform(u.root, u.shift - half, u.scale, out.shape, whole)
         case "shift_right_logical" if number == 0:
             return moved(u.shift, u.scale * np.float32(2) ** -known[0])
         case "and" if is_constant(known[0]) and _lower_bits(others[0]):  # which are independent of the others
-            return _fresh(np.float32(0), known[0] + 1, out.shape, True)
+            if not is_constant(u.shift, u.scale):  # bits that were moved by a number of places that is not known yet
+                return _fresh(np.float32(0), known[0] + 1, out.shape, True)
+            return _fresh(np.float32(0), np.minimum(known[0] + 1, u.scale), out.shape, True) if _are_bits(u) else None
         case "bitcast_convert_type" if u.whole and jnp.issubdtype(out.dtype, jnp.floating):
             # How floats are made: random bits in place of those of 1 after the point, so from 1 to 2.
             one = np.ones((), out.dtype).view(f"u{out.dtype.itemsize}").astype(np.float32)
@@ -150,6 +160,27 @@ def _alike(u: Uniform, value: Value) -> bool:
     if not isinstance(value, Uniform) or not is_constant(u.shift, u.scale, value.shift, value.scale):
         return False
     return value.whole == u.whole and np.array_equal((u.shift, u.scale), (value.shift, value.scale))
+
+
+def _are_bits(u: Uniform) -> bool:
+    """Whether whole numbers are all those of some number of bits."""
+    return bool(u.whole and np.all(np.asarray(u.shift) == 0) and np.all(np.log2(u.scale) % 1 == 0))
+
+
+def _as_integers(u: Uniform, out: Any) -> Any:
+    """Converts to the integers of the type `out`: too large ones wrap, and floats are cut at the point."""
+    if out.dtype == bool or not is_constant(u.shift, u.scale):
+        return REFUSED
+    limits = jnp.iinfo(out.dtype)
+    low, high = np.asarray(u.shift), np.asarray(u.shift + u.scale - np.float32(u.whole))
+    if u.whole and np.all((low >= limits.min) & (high <= limits.max)):
+        return dataclasses.replace(u, shape=out.shape)
+    if _are_bits(u) and np.all(u.scale >= 2.0**limits.bits):
+        return _fresh(np.float32(limits.min), np.float32(2.0**limits.bits), out.shape, True)
+    whole = np.all(low % 1 == 0) and np.all(np.asarray(u.scale) % 1 == 0)
+    if u.whole or not whole or np.any(low < 0) or np.any(np.asarray(u.scale) <= 0) or np.any(high > limits.max):
+        return REFUSED
+    return dataclasses.replace(u, shape=out.shape, whole=True)
 
 
 def _lower_bits(mask: Any) -> bool:
@@ -177,12 +208,32 @@ def _move(eqn: core.JaxprEqn, u: Uniform, values: list[Value]) -> Value | None:
     return _fresh(move(u.shift), move(u.scale), out_type(eqn).shape, u.whole)
 
 
+# Midpoints of as many equal cells, over which one of two uniform numbers is averaged.
+_CELLS = (np.arange(256, dtype=np.float32) + 0.5) / 256
+
+
 def _compare(u: Uniform, name: str, limit: Value, shape: tuple[int, ...]) -> Value | None:
+    if isinstance(limit, Uniform) and not (u.whole or limit.whole or name in ("eq", "ne")):
+        if is_constant(u.scale, limit.scale) and np.max(abs(u.scale)) < np.max(abs(limit.scale)):
+            u, name, limit = limit, _EXCHANGED[name], u
+        # The average over the narrower one of the probability for one.
+        below = [u.place(limit.at(cell), shape, inclusive=False) for cell in _CELLS]
+        share = functools.reduce(jnp.add, below) / np.float32(len(_CELLS))
+        return chance(jnp.where((u.scale > 0) == (name in ("lt", "le")), share, 1 - share))
     if isinstance(limit, Uniform) or (isinstance(limit, Random) and name in ("eq", "ne")):
         return None
     if isinstance(limit, Random):  # which decides a probability, that is what matters of it
-        place = u.place(stats(limit).mean, shape, inclusive=name in ("le", "gt"))
-        return chance(jnp.where((u.scale > 0) == (name in ("lt", "le")), place, 1 - place))
+
+        def place(mean: jax.Array) -> jax.Array:
+            place = u.place(mean, shape, inclusive=name in ("le", "gt"))
+            return jnp.where((u.scale > 0) == (name in ("lt", "le")), place, 1 - place)
+
+        def explained() -> jax.Array:
+            slope = gaussian.tangent(place, jnp.broadcast_to(moments.mean, shape))[1]
+            return jnp.square(slope) * moments.variance
+
+        moments = stats(limit)
+        return chance(place(moments.mean), explained)
     limit = _float32(limit)
     ends = {"lt": (False,), "ge": (False,), "le": (True,), "gt": (True,)}.get(name, (False, True))
     breaks = {object(): u.place(limit, shape, inclusive=end) for end in ends}
