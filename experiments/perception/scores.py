@@ -41,21 +41,19 @@ def of_known(maps: Maps, scenes: Scenes) -> dict[str, float]:
     }
 
 
-def of_unseen(maps: Maps, scenes: Scenes) -> dict[str, dict[str, float]]:
+def of_unseen(maps: Maps, scenes: Scenes) -> dict[str, float]:
     """How well each uncertainty tells the pixels of unseen objects from all others, and from those of digits.
 
     Returns:
-      For each uncertainty "AUROC", "AUPR", "AUROC among objects" and "AUPR among objects".
+      "AUROC, entropy", "AUPR, entropy", "AUROC among objects, entropy" and so on, by name of the uncertainty.
     """
     unseen = np.asarray(scenes.unseen)
     among = {"": np.ones_like(unseen), " among objects": unseen | (np.asarray(scenes.labels) > 0)}
     return {
-        kind: {
-            f"{name}{where}": float(measure(jnp.asarray(uncertainty[chosen]), jnp.asarray(unseen[chosen])))
-            for where, chosen in among.items()
-            for name, measure in (("AUROC", metrics.auroc), ("AUPR", metrics.aupr))
-        }
+        f"{name}{where}, {kind}": float(measure(jnp.asarray(uncertainty[chosen]), jnp.asarray(unseen[chosen])))
         for kind, uncertainty in maps.uncertainties.items()
+        for where, chosen in among.items()
+        for name, measure in (("AUROC", metrics.auroc), ("AUPR", metrics.aupr))
     }
 
 
