@@ -86,7 +86,7 @@ def test_torch_is_timed_on_dropout(direction):
         assert ((y == 0) == (gradient == 0)).all()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_monte_carlo_reports_every_contestant_and_writes_it(tmp_path, monkeypatch):
     contestants, build = [], monte_carlo.contestants
     monkeypatch.setattr(monte_carlo, "contestants", lambda *args: contestants.extend(new := build(*args)) or new)

@@ -5,7 +5,7 @@ import pytest
 from experiments.estimators.train import Config, run
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_reports_the_error_of_each_estimator(tmp_path):
     config = Config(network="256-256", epochs=2, num_test=10, num_reference=300, sizes="10;40", repeats=3)
     metrics = run(config, tmp_path)

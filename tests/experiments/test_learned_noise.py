@@ -12,7 +12,7 @@ from jaxdrop import variational
 from tests.statistical import assert_moments
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_concrete_reports_rates_and_uncertainties_for_each_size(tmp_path):
     config = concrete.Config(sizes="8;40", epochs="60;10", width=16, num_seeds=2, num_test=20, rate=0.2)
     metrics = concrete.run(config, tmp_path)

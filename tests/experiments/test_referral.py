@@ -140,6 +140,7 @@ def test_predicts_by_the_first_network_and_by_the_mean_of_all():
     np.testing.assert_allclose(p.mc_dropout.mean, exact, atol=5 * 0.5 / 4000**0.5)
 
 
+@pytest.mark.slow
 def test_runs_on_breast_cancer_and_gives_the_same_numbers_when_it_goes_on(tmp_path):
     results = train.run(Config(**TINY), tmp_path)
     assert (tmp_path / "referral.png").read_bytes().startswith(b"\x89PNG")

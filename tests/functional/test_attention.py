@@ -273,6 +273,7 @@ def test_refuses(change, error, message, getkey):
         jaxdrop.dot_product_attention(**arguments)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", [(7, 7), (7,)], ids=str)
 def test_masks_of_fewer_axes_are_those_of_flax(shape, getkey):
     x, mask = jax.random.normal(getkey(), (2, 7, 16)), jnp.tril(jnp.ones((7, 7), bool))[3 if len(shape) == 1 else ...]

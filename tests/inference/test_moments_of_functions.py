@@ -262,3 +262,13 @@ def test_leaky_rectifiers_before_max_pooling():
     p = jaxdrop.moments(lambda key: (lambda z: jnp.maximum(z, 0.1 * z).max())(noisy(key)[:3]))
     drawn = samples(lambda key: (lambda z: jnp.maximum(z, 0.1 * z).max())(noisy(key)[:3]), 4000)
     assert abs(p.mean - drawn.mean()) < 0.2 * drawn.std()
+
+
+@pytest.mark.thorough
+def test_probabilities_of_curves_have_derivatives():
+    def probability(threshold):
+        return jaxdrop.moments(lambda key: jnp.tanh(jax.random.normal(key, (2,))) > threshold).mean.sum()
+
+    place = np.arctanh(0.6)
+    slope = -2 * stats.norm.pdf(place) / (1 - 0.6**2)
+    np.testing.assert_allclose(jax.grad(probability)(0.6), slope, rtol=1e-3)

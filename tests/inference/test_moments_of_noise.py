@@ -161,6 +161,7 @@ def test_refuses_integers_that_are_not_uniform(sample):
         jaxdrop.moments(sample)
 
 
+@pytest.mark.thorough
 def test_covariances_count_the_noise_of_decisions_once():
     def above(key):
         first, second = jax.random.split(key)

@@ -128,6 +128,7 @@ def test_draws_until_the_error_is_small_enough(name, masks, getkey):
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), p, run(n))
 
 
+@pytest.mark.thorough
 def test_draws_no_more_than_the_most_and_one_round_at_least(getkey, capsys):
     key = getkey()
     run = functools.partial(jaxdrop.monte_carlo, logits, key, 50, num_blocks=4)

@@ -130,6 +130,7 @@ def test_refuses(layer, getkey):
         layer.init(getkey(), x)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "layer",
     [

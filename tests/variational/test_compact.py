@@ -316,6 +316,7 @@ def test_takes_arrays_of_numpy_as_flax_restores_them(getkey):
     np.testing.assert_allclose(small.apply(smaller, x), model.apply(variables, x), rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "function", [lambda x: 1e-5 * x, lambda x: nn.relu(x - 9), nn.gelu], ids=["small", "far", "gelu"]
 )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
+from jaxdrop import _safe
 from jaxdrop.inference._propagation import gaussian
 from jaxdrop.inference._propagation.equations import (
     COMPARISONS,
@@ -190,17 +191,16 @@ def _crossings_of_curves(difference: gaussian.Function, root: Root, breaks: list
     """Where a function that is neither constant nor linear changes its sign: the first few places, by bisection."""
     del breaks  # a kink is no obstacle
     if root.parts:
-        widths = [4.5 * jnp.sqrt(0 if part.variance is None else part.variance) for part in root.parts]
-        low = functools.reduce(jnp.minimum, (part.mean - width for part, width in zip(root.parts, widths, strict=True)))
-        high = functools.reduce(
-            jnp.maximum, (part.mean + width for part, width in zip(root.parts, widths, strict=True))
-        )
+        spreads = [0.0 if part.variance is None else 4.5 * _safe.sqrt(part.variance) for part in root.parts]
+        parts = list(zip(root.parts, spreads, strict=True))
+        low = functools.reduce(jnp.minimum, [part.mean - spread for part, spread in parts])
+        high = functools.reduce(jnp.maximum, [part.mean + spread for part, spread in parts])
     else:
         low, high = root.zeros, root.zeros + 1
     low, high = jnp.broadcast_to(low, root.zeros.shape), jnp.broadcast_to(high, root.zeros.shape)
 
     def above(number: jax.Array) -> jax.Array:
-        return difference(low + (high - low) * (number / (_SEARCHED - 1))) > 0
+        return difference(low + (high - low) * jnp.broadcast_to(number / (_SEARCHED - 1), low.shape)) > 0
 
     # Not all at once, which would hold many times the array.
     def search(
@@ -218,19 +218,23 @@ def _crossings_of_curves(difference: gaussian.Function, root: Root, breaks: list
     numbers = jnp.arange(1, _SEARCHED).astype(low.dtype)
     (_, _, starts), _ = jax.lax.scan(search, (first, jnp.zeros(first.shape, jnp.int32), none), numbers)
 
-    def bisect(start: jax.Array, at_start: jax.Array) -> jax.Array:
-        below, beyond = start, start + 1
-        for _ in range(16):
-            middle = (below + beyond) / 2
-            same = above(middle) == at_start
-            below, beyond = jnp.where(same, middle, below), jnp.where(same, beyond, middle)
-        return low + (high - low) * ((below + beyond) / 2 / (_SEARCHED - 1))
+    def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        below, beyond = ends
+        middle = (below + beyond) / 2
+        same = jax.vmap(above)(middle) == at_start
+        return jnp.where(same, middle, below), jnp.where(same, beyond, middle)
 
+    # The sign alternates.
+    at_start = jnp.stack([first, ~first] * (_FOUND // 2))
+    below, beyond = jax.lax.fori_loop(0, 16, halve, (starts, starts + 1))
+    found = jax.lax.stop_gradient(low[None] + (high - low)[None] * ((below + beyond) / 2 / (_SEARCHED - 1)))
+    # A step of Newton's, of which derivatives know how places move.
+    value, slope = jax.vmap(functools.partial(gaussian.tangent, difference))(found)
+    step = value / jax.lax.stop_gradient(jnp.where(slope == 0, 1, slope))
+    close = jnp.abs(step) < (high - low)[None] / _SEARCHED
+    places = jnp.where(close, found - jnp.where(close, step, 0), found)
     # Where there are fewer, the rest is at the lower end, beyond which there is nothing.
-    places = [bisect(start, first if number % 2 == 0 else ~first) for number, start in enumerate(starts)]
-    return [
-        jax.lax.stop_gradient(jnp.where(start < 0, low, place)) for start, place in zip(starts, places, strict=True)
-    ]
+    return list(jnp.where(starts < 0, low[None], places))
 
 
 def _of_several(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
