@@ -217,8 +217,12 @@ def _compare(u: Uniform, name: str, limit: Value, shape: tuple[int, ...]) -> Val
         if is_constant(u.scale, limit.scale) and np.max(abs(u.scale)) < np.max(abs(limit.scale)):
             u, name, limit = limit, _EXCHANGED[name], u
         # The average over the narrower one of the probability for one.
-        below = [u.place(limit.at(cell), shape, inclusive=False) for cell in _CELLS]
-        share = functools.reduce(jnp.add, below) / np.float32(len(_CELLS))
+        total, _ = jax.lax.scan(
+            lambda total, cell: (total + u.place(limit.at(cell), shape, inclusive=False), None),
+            jnp.zeros(shape, jnp.float32),
+            jnp.asarray(_CELLS),
+        )
+        share = total / np.float32(len(_CELLS))
         return chance(jnp.where((u.scale > 0) == (name in ("lt", "le")), share, 1 - share))
     if isinstance(limit, Uniform) or (isinstance(limit, Random) and name in ("eq", "ne")):
         return None
