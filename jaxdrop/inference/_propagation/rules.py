@@ -46,7 +46,7 @@ def evaluate(eqn: core.JaxprEqn, values: list[Value]) -> list[Value] | None:
     if any(isinstance(value, Uniform) for value in values):
         uniform = on_uniform(eqn, values)
         if uniform is not None:
-            return None if uniform is REFUSED else [uniform]
+            return None if uniform is REFUSED else uniform if isinstance(uniform, list) else [uniform]
     values = [as_random(value) for value in values]
     if name in SUMS:
         return _sums(eqn, values)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend import core
 
 from jaxdrop.inference._propagation import gaussian
-from jaxdrop.inference._propagation.equations import COMPARISONS, MOVES, apply, is_constant, out_type
+from jaxdrop.inference._propagation.equations import COMPARISONS, MOVES, apply, is_constant, out_type, out_types
 from jaxdrop.inference._propagation.gaussian import Stats
 from jaxdrop.inference._propagation.random import (
     Random,
@@ -91,10 +91,10 @@ def as_random(value: Value) -> Value:
     return random
 
 
-def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | None:
+def on_uniform(eqn: core.JaxprEqn, values: list[Value]) -> Value | list[Value] | None:
     """Applies an equation of which an operand is uniform; returns None where the result has another distribution.
 
-    And `REFUSED` where it has one that is not known.
+    And `REFUSED` where it has one that is not known; of moves a list of results.
     """
     name, out = eqn.primitive.name, out_type(eqn)
     number, u = next((i, value) for i, value in enumerate(values) if isinstance(value, Uniform))
@@ -197,15 +197,19 @@ def _few(u: Uniform, shape: tuple[int, ...]) -> Random:
     return Random(u.root, lambda z, memo: u.at(z), shape, 0, breaks)
 
 
-def _move(eqn: core.JaxprEqn, u: Uniform, values: list[Value]) -> Value | None:
+def _move(eqn: core.JaxprEqn, u: Uniform, values: list[Value]) -> list[Value] | None:
     """Puts entries elsewhere; new ones, as they are when padding, or entries put twice, would not be uniform."""
-    if len(eqn.outvars) > 1 or eqn.primitive.name in _JOINS:
+    if eqn.primitive.name in _JOINS:
         return None
+    outs = out_types(eqn)
 
-    def move(y: Any) -> Any:
-        return y.reshape(()) if np.size(y) == 1 else apply(eqn, jnp.broadcast_to(y, u.shape), *values[1:])[0]
+    def move(y: Any) -> list[Any]:
+        if np.size(y) == 1:
+            return [y.reshape(())] * len(outs)
+        return apply(eqn, jnp.broadcast_to(y, u.shape), *values[1:])
 
-    return _fresh(move(u.shift), move(u.scale), out_type(eqn).shape, u.whole)
+    moved = zip(move(u.shift), move(u.scale), outs, strict=True)
+    return [_fresh(shift, scale, out.shape, u.whole) for shift, scale, out in moved]
 
 
 # Midpoints of as many equal cells, over which one of two uniform numbers is averaged.
