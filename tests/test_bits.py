@@ -44,7 +44,7 @@ def test_layout_is_the_documented_one():
 
 
 @pytest.mark.thorough
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(shape=SHAPES, bits=st.sampled_from([8, 16, 32]), seed=st.integers(0, 2**32 - 1))
 def test_all_programs_draw_the_same_integers(shape, bits, seed):
     """The one for accelerators and the two for CPUs."""

@@ -89,7 +89,7 @@ def test_refuses_a_rate_outside_0_to_1(rate):
         false_positive_rate(jnp.zeros(2), jnp.array([True, False]), rate)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_more_equal_uncertainties_than_float32_counts():
     positive = jnp.arange(2**24 + 2**22) % 5 != 0
     np.testing.assert_allclose(aupr(jnp.zeros(positive.shape, jnp.int8), positive), 0.8, rtol=1e-6)

@@ -115,7 +115,8 @@ def test_more_data_want_a_lower_rate():
         logits = jnp.linspace(-8, 3, 2001)
         loss = jax.nn.sigmoid(logits)  # say, what masks cost
         kl = jax.vmap(lambda logit: kl_concrete(jnp.zeros((20, 1)), logit, length_scale=1.0))(logits)
-        return jax.nn.sigmoid(logits[jnp.argmin(loss + regularizer(kl, num_data, likelihood="categorical"))])
+        added = jax.vmap(lambda kl: regularizer(kl, num_data, likelihood="categorical"))(kl)
+        return jax.nn.sigmoid(logits[jnp.argmin(loss + added)])
 
     rates = [float(optimum(num_data)) for num_data in (1, 10, 100)]
     assert 0.5 > rates[0] > rates[1] > rates[2] > 0
