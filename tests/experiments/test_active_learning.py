@@ -214,6 +214,7 @@ def small(monkeypatch):
     monkeypatch.setattr(training, "PART", 50)  # so that there are several, of one shape
 
 
+@pytest.mark.slow
 def test_runs_every_function_and_goes_on_where_it_was_killed(small, tmp_path, monkeypatch):
     config = train.Config(**SETTINGS, candidates=50)
     (tmp_path / "whole").mkdir()

@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     return run(dataclasses.replace(TINY, methods=methods), workdir), workdir
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_reports_each_network_and_their_standard_error(trained):
     metrics, _ = trained
     assert list(metrics) == ["none", "dropout + max-norm", "R-Drop"]
@@ -38,7 +38,7 @@ def test_reports_each_network_and_their_standard_error(trained):
         assert values["error %"] < 50  # chance is 90
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_reports_on_the_validation_examples_if_asked(trained, tmp_path):
     metrics, _ = trained
     validated = run(dataclasses.replace(TINY, methods="none", validate=True), tmp_path)

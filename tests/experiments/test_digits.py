@@ -64,7 +64,7 @@ def test_the_same_configuration_gives_the_same_numbers_and_another_seed_others(f
     assert run(tmp_path / "other", "--config.seed=1")["metrics"] != result["metrics"]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_numbers(finished, tmp_path):
     _, result = finished
     workdir = tmp_path / "killed"

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
+    "digits/default": {"epochs": 40},
     "referral/breast_cancer": {"num_seeds": 5, "epochs": 300},
     "bayesian_optimisation/branin": {"methods": "dropout, Thompson", "num_seeds": 5},
     "where_it_fails/default": {"num_seeds": 2, "line_epochs": 300, "epochs": 10},

@@ -99,6 +99,7 @@ def test_quality_of_each_way_to_predict():
     assert scores["predictive entropy"] == scores["softmax entropy"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_runs_on_mnist(tmp_path, monkeypatch):
     def load(name, split):
         rng = np.random.default_rng(len(name) + len(split))
@@ -243,6 +244,7 @@ def test_trains_on_fewer_examples_at_a_time_and_shows_each_several_times(tiny_ci
     assert [name for name in variants if "NLL, without noise" in results[name]] == list(variants[1:])
 
 
+@pytest.mark.slow
 def test_runs_on_cifar10(tiny_cifar, tmp_path):
     results = cifar10.run(cifar10.Config(variants="+ repeated examples", max_test=6, **SMALL), tmp_path)
     assert (tmp_path / "repairs.png").read_bytes().startswith(b"\x89PNG")
