@@ -148,7 +148,7 @@ def _weights(query: jax.Array, key: jax.Array, bias, mask, scale: float | None, 
 
 
 def _four_axes(x: jax.typing.ArrayLike, shape: Sequence[int]) -> jax.Array:
-    """Returns `x` with leading ones broadcast to `shape`."""
+    """Returns `x` with leading ones broadcast to `shape`, of four axes or more."""
     array = jnp.asarray(x)
     return jnp.broadcast_to(array.reshape(*(1,) * (len(shape) - array.ndim), *array.shape), shape)
 
@@ -209,10 +209,7 @@ def attention_fn(noise: Callable[..., jax.Array] = dropout) -> Callable[..., jax
             if x is None:
                 return None
             x = x.reshape(*(1,) * (3 - x.ndim), *x.shape)
-            shape = (*batch, *x.shape[-3:])
-            return jnp.broadcast_to(x.reshape(*(1,) * (len(shape) - x.ndim), *x.shape), shape).reshape(
-                -1, *x.shape[-3:]
-            )
+            return _four_axes(x, (*batch, *x.shape[-3:])).reshape(-1, *x.shape[-3:])
 
         shared = {"broadcast_dims": (0, 1)} if broadcast_dropout else {}
         y = dot_product_attention(

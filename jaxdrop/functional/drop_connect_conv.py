@@ -180,9 +180,7 @@ def _mask_per_example(key, x, kernel, bias, rate, *, window: Window, bits: int) 
             for axis, (length, stride) in enumerate(zip(extent, window.strides, strict=True), len(batch)):
                 patch = lax.dynamic_slice_in_dim(patch, offset[axis - len(batch)], int(length), axis)
                 patch = lax.slice_in_dim(patch, 0, None, stride, axis)
-            return y + jnp.einsum(
-                "...pgi,...igo->...pgo", patch.reshape(*batch, math.prod(positions), groups, size), masked
-            )
+            return y + jnp.einsum("...pgi,...igo->...pgo", patch.reshape(*batch, y.shape[-3], groups, size), masked)
 
         return lax.scan(lambda y, tap: (add_tap(y, *tap), None), y, (columns, jnp.asarray(offsets), weights))[0]
 

@@ -6,6 +6,9 @@ from jax.extend import core
 
 from jaxdrop.inference._propagation.equations import out_type
 
+_OF_SHAPE = {"broadcast_in_dim", "reshape", "squeeze"}
+_OF_POSITIVE = {"abs", "stop_gradient"}  # which leave positive sums as they are
+
 
 class Softmax(NamedTuple):
     """What an equation computes in the end.
@@ -92,7 +95,7 @@ def softmaxes(jaxpr: core.Jaxpr) -> dict[core.JaxprEqn, Softmax]:
 def _source(v: Any, made: dict[core.Var, core.JaxprEqn]) -> Any:
     """What `v` was before changes of shape, and before the absolute value that jax takes of a positive sum."""
     while not isinstance(v, core.Literal) and v in made:
-        if made[v].primitive.name not in ("broadcast_in_dim", "reshape", "squeeze", "abs", "stop_gradient"):
+        if made[v].primitive.name not in _OF_SHAPE | _OF_POSITIVE:
             break
         v = made[v].invars[0]
     return v
@@ -110,13 +113,13 @@ def _aligned(
     reduced = (*shape[:axis], *shape[axis + 1 :])
     others = tuple(i for i in range(len(shape)) if i != axis)
     steps = []
-    while v in made and made[v].primitive.name in ("broadcast_in_dim", "reshape", "squeeze", "abs", "stop_gradient"):
+    while v in made and made[v].primitive.name in _OF_SHAPE | _OF_POSITIVE:
         steps.append(made[v])
         v = made[v].invars[0]
     place = {reduced: "reduced", kept: "kept"}.get(v.aval.shape)
     for step in reversed(steps):
         after, name = step.outvars[0].aval.shape, step.primitive.name
-        if place is None or name in ("abs", "stop_gradient"):
+        if place is None or name in _OF_POSITIVE:
             continue
         if name == "broadcast_in_dim":
             dims = tuple(step.params["broadcast_dimensions"])
