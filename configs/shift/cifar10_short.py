@@ -19,6 +19,8 @@ def get_config() -> Config:
         stride=2,
         num_repeats=2,
         epochs=20,
+        batch_size=128,
+        learning_rate=0.05,
         augment=False,
         num_samples=10,
         max_examples=2560,

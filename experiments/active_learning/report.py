@@ -1,12 +1,15 @@
 """The section of the report on active learning."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.active_learning.picture import learning_curves
+from experiments.active_learning.train import labels_to
 from experiments.common.reporting import provenance, reason, table
 
 # Labels to 90 and to 95 %. The first are computed from the runs that the authors of BatchBALD keep in their repository:
@@ -36,53 +39,70 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
     rows = [
         (
             name,
-            _labels(values, 90),
-            _labels(values, 95),
+            *(_listed(each, values) for each in (first(values, 90), first(values, 95), lasting(values, 95))),
             f"{100 * values['last accuracy']:.2f}",
             str(values["labels"][-1]),
         )
         for name, values in metrics.items()
     ]
-    published = [(*row, "", "") for row in PUBLISHED]
+    published = [(*row, "", "", "") for row in PUBLISHED]
+    steps = config["epochs"] * (config["epoch_images"] // config["batch_size"])
     scored = f"{config['candidates']} images" if config["candidates"] else "all images"
     predicted = f"{config['num_test_samples']} samples" if config["num_test_samples"] else "one pass without dropout"
     return "\n".join(
         [
-            f"## Active learning on mnist, {config['acquisition_size']} labels at once\n",
+            f"## Active learning on MNIST: {config['acquisition_size']} labels at once, at most {steps} steps\n",
             f"![Accuracy against labels]({link}{path.stem}.png)\n",
             table(
-                ("acquisition", "labels to 90 %", "labels to 95 %", "last test accuracy, %", "of labels"),
+                ("acquisition", "labels to 90 %", "labels to 95 %", "smoothed", "last test accuracy, %", "of labels"),
                 [*rows, *published],
             ),
-            f"\nMedian (and single runs) of {config['num_seeds']} runs, the last accuracy as their mean; "
+            f"\nMedian (and single runs) of {config['num_seeds']} runs, the last accuracy as their mean. Labels are "
+            "those of the first network that is as accurate, perhaps by luck; smoothed, of the first whose accuracy is "
+            "so if each is replaced by the median of it, the one before and the one after; "
             f"{config['num_samples']} dropout samples of {scored} at each step; test accuracy by {predicted}. "
-            f"{_halves(metrics)} Kirsch's labels are medians of six runs in the authors' repository, computed by us "
+            f"{halves(metrics)} Kirsch's labels are medians of six runs in the authors' repository, computed by us "
             f"(V); Gal's are of another network (S). {provenance(path, run, link)}\n",
             *reason(path),
         ]
     )
 
 
-def _labels(values: Mapping[str, Any], target: int) -> str:
-    name = f"labels to {target} %"
-    singles = [values.get(f"{name}, run {number}") for number in range(len(values["accuracies"]))]
-    listed = ", ".join("–" if one is None else f"{one:.0f}" for one in singles)
-    median = f"{values[name]:.0f}" if name in values else f"more than {values['labels'][-1]}"
-    return f"{median} ({listed})"
+def first(values: Mapping[str, Any], target: int) -> list[float]:
+    """Labels of the first network of at least this accuracy in percent, in each run; infinite if there is none."""
+    return [labels_to(target / 100, values["labels"], accuracies) for accuracies in values["accuracies"]]
 
 
-def _halves(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Whether BALD takes fewer than half of the labels that random choice takes to 95 %."""
-    name = "labels to 95 %"
+def lasting(values: Mapping[str, Any], target: int) -> list[float]:
+    """The same of accuracies that are the median of three networks, the one before and the one after among them."""
+    smooth = [np.median([a[:-2], a[1:-1], a[2:]], axis=0) for a in map(np.asarray, values["accuracies"])]
+    return [labels_to(target / 100, values["labels"][1:-1], accuracies.tolist()) for accuracies in smooth]
+
+
+def _listed(needed: Sequence[float], values: Mapping[str, Any]) -> str:
+    listed = ", ".join(f"{one:.0f}" if math.isfinite(one) else "–" for one in needed)
+    median = float(np.median(needed))
+    return f"{median:.0f} ({listed})" if math.isfinite(median) else f"more than {values['labels'][-1]} ({listed})"
+
+
+def halves(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether BALD takes fewer than half of the labels that random choice takes to 95 %, at first and smoothed."""
     if "BALD" not in metrics or "random" not in metrics:
         return ""
-    needed, at_random = metrics["BALD"].get(name), metrics["random"].get(name)
-    if needed is None:
-        return "BALD does not reach 95 % in half of its runs or more."
-    if at_random is None:
-        most: Sequence[int] = metrics["random"]["labels"]
-        share, bound = needed / most[-1], "less than "
-    else:
-        share, bound = needed / at_random, ""
-    fewer = "fewer than half" if share < 0.5 else "not fewer than half" if at_random else "perhaps fewer than half"
-    return f"BALD reaches 95 % with {bound}{100 * share:.0f} % of the labels of random choice: {fewer}."
+    most = metrics["random"]["labels"][-1]
+
+    def share(count: Callable[[Mapping[str, Any], int], list[float]]) -> str:
+        needed, at_random = (float(np.median(count(metrics[name], 95))) for name in ("BALD", "random"))
+        return _share(needed, at_random, most)
+
+    return f"BALD reaches 95 % {share(first)}; smoothed, {share(lasting)}."
+
+
+def _share(needed: float, at_random: float, most: float) -> str:
+    if not math.isfinite(needed):
+        return "in fewer than half of its runs"
+    known = math.isfinite(at_random)
+    share = needed / (at_random if known else most)
+    fewer = "fewer than half" if share < 0.5 else "not fewer than half" if known else "perhaps fewer than half"
+    bound = "" if known else "less than "
+    return f"with {bound}{100 * share:.0f} % of the labels of random choice, {fewer}"

@@ -19,7 +19,7 @@ from experiments.active_learning.network import Network
 from experiments.active_learning.picture import learning_curves
 from experiments.active_learning.training import Plan, parts, trainer
 from experiments.common import data
-from experiments.common.config import check_at_least, check_positive, check_seeds, check_types, names
+from experiments.common.config import check_at_least, check_positive, check_seed, check_types, names
 from experiments.common.results import sign_of_life, write_json
 from jaxdrop import metrics
 
@@ -78,7 +78,8 @@ class Config:
         check_at_least(self, 2, "num_samples")
         check_at_least(self, INITIAL, "max_labels", "max_labels_random")
         check_positive(self, "learning_rate")
-        check_seeds(self)
+        check_at_least(self, 1, "num_seeds")
+        check_seed(self)
         if 0 < self.candidates < self.acquisition_size:
             raise ValueError(
                 f"candidates must be 0 or at least acquisition_size, {self.acquisition_size}, got {self.candidates}"

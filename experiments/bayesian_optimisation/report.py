@@ -34,7 +34,7 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
     heads = ("method", f"regret after {total // 2}", f"after {total}", "quartiles", "runs below random search", "step")
     return "\n".join(
         [
-            f"## Bayesian optimisation: {NAMES[config['objective']]}\n",
+            f"## Bayesian optimisation: {NAMES.get(config['objective'], config['objective'])}\n",
             f"![Regret against evaluations]({link}{path.stem}.png)\n",
             table(heads, rows),
             f"\nMedian of the least value found, less the least there is, over {config['num_seeds']} runs, of which "

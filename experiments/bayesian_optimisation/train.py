@@ -20,7 +20,7 @@ from experiments.common.config import (
     check_one_of,
     check_open_rates,
     check_positive,
-    check_seeds,
+    check_seed,
     check_types,
     names,
 )
@@ -79,7 +79,8 @@ class Config:
         check_at_least(self, max(4, self.num_starts), "num_candidates")
         check_open_rates(self, "rate")
         check_positive(self, "learning_rate")
-        check_seeds(self)
+        check_at_least(self, 1, "num_seeds")
+        check_seed(self)
 
 
 def run(config: Config, workdir: Path) -> dict[str, Any]:
@@ -153,6 +154,8 @@ def _evaluate(config: Config, name: str, workdir: Path) -> tuple[np.ndarray, np.
         is_initial = number < config.num_initial
         chosen = _uniform(one_each, objective.dims) if is_initial else propose(one_each, points, values, number)
         points[:, number], values[:, number] = chosen, objective.evaluate(chosen)
+        if not np.isfinite(values[:, number]).all():
+            raise ValueError(f"{config.objective} must be finite, got {values[:, number]} at {chosen}")
         write_json(path, {"points": points[:, : number + 1].tolist(), "values": values[:, : number + 1].tolist()})
         sign_of_life(workdir)
     return points, values
@@ -193,5 +196,6 @@ def _standardised(values: np.ndarray, number: int) -> jax.Array:
     """Values less their mean, over their deviation, as far as they are known, and 0 after that."""
     known = values[:, :number]
     scaled = np.zeros(values.shape, np.float32)
-    scaled[:, :number] = (known - known.mean(1, keepdims=True)) / known.std(1, keepdims=True)
+    deviation = known.std(1, keepdims=True)
+    scaled[:, :number] = (known - known.mean(1, keepdims=True)) / np.where(deviation > 0, deviation, 1)
     return jnp.asarray(scaled)

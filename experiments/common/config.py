@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
+from experiments.common import own_data
 from experiments.common.errors import RefusedError
 
 
@@ -98,6 +99,14 @@ def check_one_of(config: Any, name: str, allowed: Sequence[str]) -> None:
     """Raises `ValueError` unless this field is one of those allowed."""
     if getattr(config, name) not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(config, name)!r}")
+
+
+def check_data_set(config: Any, name: str, published: Sequence[str]) -> None:
+    """Raises `ValueError` unless this field is one of these data sets, or the path of a user's own."""
+    if not own_data.is_file(getattr(config, name)) and getattr(config, name) not in published:
+        raise ValueError(
+            f"{name} must be one of {', '.join(published)}, or the path of an .npz file, got {getattr(config, name)!r}"
+        )
 
 
 def check_rates(config: Any, *names: str) -> None:

@@ -3,6 +3,7 @@
 Files are read from the sub-folders `mnist`, `fashion_mnist`, `kmnist`, `notmnist` and `uci` of the folder that the
 environment variable JAXDROP_DATA names; without it they are downloaded once from their publishers. Either way each
 file, and of the tables their content, is compared with its checksum. scikit-learn's digits come with that package.
+The path of an .npz file may stand in the place of the name of pictures: `experiments.common.own_data`.
 """
 
 import gzip
@@ -19,6 +20,7 @@ import numpy as np
 import pooch
 import sklearn.datasets
 
+from experiments.common import own_data
 from experiments.common.errors import RefusedError
 
 SPLITS = ("train", "validation", "test")
@@ -86,7 +88,7 @@ class Examples(NamedTuple):
     """Pictures and their classes.
 
     Attributes:
-      images: Brightness from 0 to 1, (examples, height, width), float32.
+      images: Brightness from 0 to 1, (examples, height, width), float32; of a user's file whatever inputs it has.
       labels: Classes, (examples,), int32.
     """
 
@@ -127,7 +129,7 @@ def load(name: str, split: str) -> Examples:
     notmnist: the test set alone, to tell it from others.
 
     Args:
-      name: One of `DATASETS`.
+      name: One of `DATASETS`, or the path of a user's file.
       split: One of `SPLITS`.
 
     Returns:
@@ -136,8 +138,10 @@ def load(name: str, split: str) -> Examples:
     Raises:
       RefusedError: If a file is missing, not to be had, or not the published one; the message names it.
     """
-    if name not in DATASETS or split not in SPLITS:
+    if not (name in DATASETS or own_data.is_file(name)) or split not in SPLITS:
         raise ValueError(f"name must be one of {DATASETS} and split one of {SPLITS}, got {name!r} and {split!r}")
+    if own_data.is_file(name):
+        return Examples(*own_data.load(Path(name), split))
     if name == "digits":
         return _digits(split)
     files = FILES[name][-2:] if split == "test" else FILES[name][:-2]
@@ -148,6 +152,16 @@ def load(name: str, split: str) -> Examples:
         part = slice(-10000, None) if split == "validation" else slice(-10000)
         images, labels = images[part], labels[part]
     return Examples(images.astype(np.float32) / 255, labels.astype(np.int32))
+
+
+def load_inputs(name: str) -> np.ndarray:
+    """The test inputs of a data set alone; of a user's file, which need not have anything else. Raises as `load`."""
+    return own_data.load_inputs(Path(name)) if own_data.is_file(name) else load(name, "test").images
+
+
+def num_classes(*splits: tuple[np.ndarray, np.ndarray]) -> int:
+    """How many classes there are, by the largest label of any split."""
+    return 1 + max(int(labels.max()) for _, labels in splits)
 
 
 def load_all_training(name: str) -> Examples:

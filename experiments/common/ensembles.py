@@ -74,7 +74,14 @@ class Predictions(NamedTuple):
 
 
 def fit_networks(
-    config: Config, train: Any, validation: Any, workdir: Path, *, num_classes: int = 10, own_examples: bool = False
+    config: Config,
+    key: jax.Array,
+    train: Any,
+    validation: Any,
+    workdir: Path,
+    *,
+    num_classes: int = 10,
+    own_examples: bool = False,
 ) -> Any:
     """Trains all networks of all seeds side by side, each with dropout.
 
@@ -82,6 +89,7 @@ def fit_networks(
 
     Args:
       config: Settings.
+      key: PRNG key; consumed.
       train: Inputs (examples, ...) and labels (examples,), to train on.
       validation: The same, for the curves that tensorboard shows.
       workdir: Absolute path of the run's folder.
@@ -100,7 +108,7 @@ def fit_networks(
         )
     inputs = train[0]
     first = jnp.asarray(inputs[0, :1] if own_examples else inputs[:1])
-    init_keys, train_keys = jax.random.split(jax.random.key(config.seed), (2, number))
+    init_keys, train_keys = jax.random.split(key, (2, number))
 
     def loss(variables, batch, key, step):
         del step

@@ -1,6 +1,6 @@
 """The files of a run: the configuration it belongs to, the time it took, what came out.
 
-config.json     experiment, PRNG implementation and configuration; written first
+config.json     experiment, PRNG implementation, configuration and sums of the files it names; written first
 segments.json   start and latest sign of life of each segment of the run, in seconds since 1970
 result.json     metrics and everything needed to say where they come from; written last
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 
+from experiments.common import own_data
 from experiments.common.errors import RefusedError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "jaxdrop")
@@ -39,6 +40,7 @@ def open_workdir(workdir: Path, experiment: str, config: Any) -> dict[str, Any] 
         "experiment": experiment,
         "prng_impl": _prng_impl(),
         **dataclasses.asdict(config),
+        **{f"sha256 of {path}": checksum for path, checksum in own_data.sums(config).items()},
     }
     path = workdir / "config.json"
     if path.exists():
@@ -90,6 +92,7 @@ def write_result(workdir: Path, config: Any, metrics: dict[str, Any]) -> dict[st
     result = {
         "metrics": metrics,
         "config": dataclasses.asdict(config),
+        "files": own_data.sums(config),
         "seed": config.seed,
         "prng_impl": _prng_impl(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},

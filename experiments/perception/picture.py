@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -10,12 +11,7 @@ from matplotlib.patches import Patch
 from experiments.perception.network import CLASSES
 from experiments.perception.scenes import Scenes
 
-UNSEEN = "#111111"
-# Background, then the ten digits.
-COLOURS = (
-    "#f2f2ee",
-    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
-)
+BACKGROUND, UNSEEN = "#f2f2ee", "#111111"
 
 
 def maps(scenes: Scenes, predicted: np.ndarray, aleatoric: np.ndarray, epistemic: np.ndarray) -> Figure:
@@ -29,7 +25,9 @@ def maps(scenes: Scenes, predicted: np.ndarray, aleatoric: np.ndarray, epistemic
     """
     images, labels, unseen = (np.asarray(part) for part in scenes)
     labels = np.where(unseen, CLASSES, labels)
-    classes: dict[str, Any] = {"cmap": ListedColormap([*COLOURS, UNSEEN]), "vmin": -0.5, "vmax": CLASSES + 0.5}
+    of_objects = colormaps["tab10" if CLASSES <= 11 else "turbo"].resampled(max(CLASSES - 1, 10))
+    colours = [BACKGROUND, *map(of_objects, range(CLASSES - 1)), UNSEEN]
+    classes: dict[str, Any] = {"cmap": ListedColormap(colours), "vmin": -0.5, "vmax": CLASSES + 0.5}
     rows: list[tuple[str, np.ndarray, dict[str, Any]]] = [
         ("image", images, {"cmap": "gray", "vmin": 0, "vmax": 1}),
         ("labels", labels, classes),
@@ -50,8 +48,8 @@ def maps(scenes: Scenes, predicted: np.ndarray, aleatoric: np.ndarray, epistemic
         axes[0].set_ylabel(name, fontsize=9)
         if options["cmap"] == "magma":
             figure.colorbar(shown[0], ax=list(axes), fraction=0.03, pad=0.01, label="nats")
-    names = ("background", *map(str, range(10)), "unseen")
-    key = [Patch(facecolor=c, edgecolor=UNSEEN, linewidth=0.4) for c in (*COLOURS, UNSEEN)]
+    names = ("background", *map(str, range(CLASSES - 1)), "unseen")
+    key = [Patch(facecolor=c, edgecolor=UNSEEN, linewidth=0.4) for c in colours]
     narrow: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}
-    figure.legend(key, names, loc="outside lower center", ncols=len(key), **narrow)
+    figure.legend(key, names, loc="outside lower center", ncols=min(len(key), 12), **narrow)
     return figure

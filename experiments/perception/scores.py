@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.scores import of_classes
 from experiments.perception.scenes import Scenes
 from jaxdrop import metrics
 
@@ -35,25 +36,25 @@ def of_known(maps: Maps, scenes: Scenes) -> dict[str, float]:
         "mIoU": mean_intersection_over_union(
             np.asarray(probabilities.argmax(-1)), np.asarray(labels), probabilities.shape[-1]
         ),
-        "accuracy": float(metrics.accuracy(probabilities, labels)),
-        "ECE": float(metrics.expected_calibration_error(probabilities, labels)),
-        "NLL": float(metrics.negative_log_likelihood(probabilities, labels)),
+        **of_classes(probabilities, labels),
     }
 
 
-def of_unseen(maps: Maps, scenes: Scenes) -> dict[str, float]:
+def of_unseen(maps: Maps, scenes: Scenes) -> dict[str, dict[str, float]]:
     """How well each uncertainty tells the pixels of unseen objects from all others, and from those of digits.
 
     Returns:
-      "AUROC, entropy", "AUPR, entropy", "AUROC among objects, entropy" and so on, by name of the uncertainty.
+      For each uncertainty "AUROC", "AUPR", "AUROC among objects" and "AUPR among objects".
     """
     unseen = np.asarray(scenes.unseen)
     among = {"": np.ones_like(unseen), " among objects": unseen | (np.asarray(scenes.labels) > 0)}
     return {
-        f"{name}{where}, {kind}": float(measure(jnp.asarray(uncertainty[chosen]), jnp.asarray(unseen[chosen])))
+        kind: {
+            f"{name}{where}": float(measure(jnp.asarray(uncertainty[chosen]), jnp.asarray(unseen[chosen])))
+            for where, chosen in among.items()
+            for name, measure in (("AUROC", metrics.auroc), ("AUPR", metrics.aupr))
+        }
         for kind, uncertainty in maps.uncertainties.items()
-        for where, chosen in among.items()
-        for name, measure in (("AUROC", metrics.auroc), ("AUPR", metrics.aupr))
     }
 
 

@@ -25,7 +25,7 @@ from experiments.common.config import (
     integers,
 )
 from experiments.common.deployed import median_seconds
-from experiments.common.summary import means_and_errors
+from experiments.common.summary import means_and_errors, with_differences
 from experiments.common.training import fit
 from experiments.perception import picture
 from experiments.perception.network import UNet
@@ -118,9 +118,11 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
 
     Returns:
       For the deterministic pass, MC dropout and moments, means over networks and, by the same name with "error", their
-      standard errors: scores over known pixels, those for scenes with unseen objects, how well uncertainties find the
-      pixels of these, and milliseconds for one scene. Of moments and the deterministic pass, the entropy is that of the
-      mean probabilities; "variance" is that of the probabilities, summed over classes.
+      standard errors: scores over known pixels, those for scenes with unseen objects, and milliseconds for one scene.
+      For each of their uncertainties, as in "MC dropout: entropy", how well it finds the pixels of unseen objects. With
+      "difference" after their names, what scores are more than those of the deterministic pass, network by network. Of
+      moments and the deterministic pass, the entropy is that of the mean probabilities; "variance" is that of the
+      probabilities, summed over classes.
     """
     train, validation, test, test_unseen = _scenes(config)
     networks = [
@@ -180,7 +182,7 @@ def _train(config: Config, seed: int, train: Scenes, validation: Scenes, workdir
         right = logits.argmax(-1).astype(jnp.int32) == validation.labels
         return {"validation_loss": losses.mean(), "validation_accuracy": jnp.mean(right, dtype=jnp.float32)}
 
-    steps = config.epochs * (config.num_train // config.batch_size)
+    steps = config.epochs * (len(train.images) // config.batch_size)
     return fit(
         loss,
         {"params": still.init(init_key, train.images[:1])["params"]},
@@ -198,21 +200,22 @@ def _train(config: Config, seed: int, train: Scenes, validation: Scenes, workdir
 def _test(
     config: Config, seed: int, variables: dict[str, Any], test: Scenes, test_unseen: Scenes, workdir: Path
 ) -> dict[str, dict[str, float]]:
-    columns = {}
+    columns, finding = {}, {}
     for name, predict in predictors(config, variables, _keys(config, seed)[2]).items():
         columns[name] = of_known(in_parts(predict, test.images), test)
         maps = in_parts(predict, test_unseen.images)
         with_unseen = of_known(maps, test_unseen)
         columns[name].update({f"{score}, unseen beside": value for score, value in with_unseen.items()})
-        columns[name].update(of_unseen(maps, test_unseen))
+        finding.update({f"{name}: {kind}": areas for kind, areas in of_unseen(maps, test_unseen).items()})
         if seed == 0 and name == "MC dropout":
             shown = Scenes(*(part[:SHOWN] for part in test_unseen))
             predicted = maps.probabilities[:SHOWN].argmax(-1)
             uncertainties = (maps.uncertainties[kind][:SHOWN] for kind in ("expected entropy", "mutual information"))
             picture.maps(shown, predicted, *uncertainties).savefig(workdir / "maps.png")
+    columns = with_differences(columns, "deterministic")
     for name, times in _times(config, variables, test.images[:1]).items():
         columns[name].update(times)
-    return columns
+    return columns | with_differences(finding, "deterministic: entropy")
 
 
 def predictors(config: Config, variables: Any, key: jax.Array) -> dict[str, Callable[[jax.Array, int], Maps]]:

@@ -38,7 +38,7 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
     ]
     of = "seeds" if config["dataset"] != "breast_cancer" else "random splits, corrected for what these share"
     parts = [
-        f"## Referral: {NAMES[config['dataset']]}\n",
+        f"## Referral: {NAMES.get(config['dataset'], path.stem)}\n",
         f"![Accuracy against the share of cases referred]({link}{path.stem}.png)\n",
         table(heads, rows),
         f"\nAccuracy in percent on those of {metrics['test cases']} test cases that are not referred, and areas under "

@@ -11,7 +11,7 @@ import sklearn.datasets
 from sklearn.model_selection import train_test_split
 
 from experiments.common import data, ensembles
-from experiments.common.config import check_one_of
+from experiments.common.config import check_data_set
 from experiments.common.results import sign_of_life
 from experiments.common.summary import means_and_errors, with_differences
 from experiments.referral.picture import curves
@@ -27,7 +27,7 @@ class Config(ensembles.Config):
     """Settings of the experiment.
 
     Attributes:
-      dataset: One of `DATASETS`.
+      dataset: One of `DATASETS`, or the path of an .npz file; see `experiments.common.own_data`.
     """
 
     dataset: str = "breast_cancer"
@@ -35,7 +35,7 @@ class Config(ensembles.Config):
     def __post_init__(self) -> None:
         """Raises `TypeError` or `ValueError` if a value is not allowed."""
         super().__post_init__()
-        check_one_of(self, "dataset", DATASETS)
+        check_data_set(self, "dataset", DATASETS)
 
 
 class Cases(NamedTuple):
@@ -59,7 +59,8 @@ def breast_cancer(seed: int, num_seeds: int) -> Cases:
     cases.
     """
     table: Any = sklearn.datasets.load_breast_cancer()
-    splits = [_split(table.data, table.target.astype(np.int32), (seed + i) % 2**32) for i in range(num_seeds)]
+    seeds = np.random.SeedSequence(seed).generate_state(num_seeds)
+    splits = [_split(table.data, table.target.astype(np.int32), int(each)) for each in seeds]
     return jax.tree.map(lambda *parts: np.stack(parts), *splits)
 
 
@@ -90,12 +91,12 @@ def run(config: Config, workdir: Path) -> dict[str, Any]:
     if medical:
         cases, num_classes = breast_cancer(config.seed, config.num_seeds), 2
     else:
-        splits = [data.load(config.dataset, split) for split in data.SPLITS]
-        cases, num_classes = Cases(*((part.images, part.labels) for part in splits)), 10
+        cases = Cases(*(data.load(config.dataset, split) for split in data.SPLITS))
+        num_classes = data.num_classes(*cases)
+    fit_key, key = jax.random.split(jax.random.key(config.seed))
     variables = ensembles.fit_networks(
-        config, cases.train, cases.validation, workdir, num_classes=num_classes, own_examples=medical
+        config, fit_key, cases.train, cases.validation, workdir, num_classes=num_classes, own_examples=medical
     )
-    key = jax.random.fold_in(jax.random.key(config.seed), 1)
     scores: dict[str, list[dict[str, float]]] = {}
     labels = cases.test[1]
     for seed in range(config.num_seeds):

@@ -25,14 +25,14 @@ from experiments.common.config import (
     names,
 )
 from experiments.common.results import sign_of_life
+from experiments.common.scores import of_classes
 from experiments.common.summary import means_and_errors
 from experiments.common.training import fit
 from experiments.shift.networks import WideResNet
 from experiments.shift.picture import repairs
-from jaxdrop import metrics
 
-# Images predicted at once.
-PART = 500
+PART = 500  # images, predicted at once
+SHIFT = 2  # pixels, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Config:
     rate: float = 0.1
     num_repeats: int = 4
     epochs: int = 200
-    batch_size: int = 128
-    learning_rate: float = 0.05
+    batch_size: int = 512
+    learning_rate: float = 0.2
     weight_decay: float = 6e-4
     augment: bool = True
     num_samples: int = 30
@@ -229,21 +229,17 @@ def _in_parts(predict: Callable[[np.ndarray], jax.Array], images: np.ndarray) ->
 
 
 def _scores(probabilities: jax.Array, labels: np.ndarray) -> dict[str, float]:
-    classes = jnp.asarray(labels)
-    return {
-        "accuracy %": float(100 * metrics.accuracy(probabilities, classes)),
-        "NLL": float(metrics.negative_log_likelihood(probabilities, classes)),
-        "ECE": float(metrics.expected_calibration_error(probabilities, classes)),
-    }
+    scores = of_classes(probabilities, labels)
+    return {"accuracy %": 100 * scores.pop("accuracy"), **scores}
 
 
 def augment(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors half of the images (batch, height, width, channels), and shifts each by up to 4 pixels, 0 outside."""
+    """Mirrors half of the images (batch, height, width, channels), and shifts each by up to 2 pixels, 0 outside."""
     flip_key, shift_key = jax.random.split(key)
     flips = jax.random.bernoulli(flip_key, 0.5, (len(images), 1, 1, 1))
     images = jnp.where(flips, images[:, :, ::-1], images)
-    padded = jnp.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
-    starts = jax.random.randint(shift_key, (len(images), 2), 0, 9)
+    padded = jnp.pad(images, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)))
+    starts = jax.random.randint(shift_key, (len(images), 2), 0, 2 * SHIFT + 1)
 
     def crop(image: jax.Array, start: jax.Array) -> jax.Array:
         return jax.lax.dynamic_slice(image, (start[0], start[1], 0), images.shape[1:])

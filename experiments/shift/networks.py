@@ -6,6 +6,11 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+# Of the brightness of all training pictures, red, green and blue.
+MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32).reshape(1, 1, 1, 3)
+DEVIATION = np.array([0.2470, 0.2435, 0.2616], np.float32).reshape(1, 1, 1, 3)
 
 
 class WideResNet(nn.Module):
@@ -36,7 +41,8 @@ class WideResNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """Logits of the ten classes."""
-        x = self._convolve(images.astype(jnp.float32) / 127.5 - 1, 16, 3, self.stride)
+        x = (images.astype(jnp.float32) / 255 - MEAN) / DEVIATION
+        x = self._convolve(x, 16, 3, self.stride)
         x = self._drop(x, everywhere=True)
         for channels, stride in ((16, 1), (32, 2), (64, 2)):
             for block in range((self.depth - 4) // 6):

@@ -10,7 +10,7 @@ from experiments.common.config import changes
 from experiments.common.reporting import provenance, reason, table, with_error
 from experiments.shift.cifar10 import Config
 from experiments.shift.picture import repairs, rotation
-from experiments.shift.train import SCORES
+from experiments.shift.train import SCORES, called
 
 WAYS = ("deterministic", "MC dropout", "ensemble")
 OTHER_WAYS = ("deterministic", "ensemble")
@@ -39,6 +39,7 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
 
 def _mnist(path: Path, run: dict[str, Any], link: str) -> str:
     metrics, config = run["metrics"], run["config"]
+    known = "MNIST" if config["dataset"] == "mnist" else called(config["dataset"])
     others = [name.removeprefix("AUROC, ") for name in metrics[ensembles.BASELINE] if name.startswith("AUROC")]
     others = [name for name in others if not name.endswith((", error", ", difference"))]
     rows = [
@@ -73,14 +74,15 @@ def _mnist(path: Path, run: dict[str, Any], link: str) -> str:
     ]
     return "\n".join(
         [
-            "## Anomalies: other pictures told from MNIST's\n",
+            f"## Anomalies: other pictures told from {known}'s\n",
             table(heads, rows),
-            f"\nIn percent, mean ± standard error over {config['num_seeds']} seeds; the other pictures are the "
+            f"\nIn percent, mean ± standard error over {config['num_seeds']} seeds, of "
+            f"{f'the first {n}' if (n := config['max_test']) else 'all'} test pictures; the other pictures are the "
             f"positives. The first two measures are of one pass without dropout, the last two of the ensemble, those "
             f"between of {config['num_samples']} passes with dropout; the ensemble has {config['num_members']} "
             f"networks trained with dropout, which predict without. {provenance(path, run, link)}\n",
             *reason(path),
-            "## Shift: turned digits of MNIST\n",
+            f"## Shift: turned {'digits' if known == 'MNIST' else 'pictures'} of {known}\n",
             f"![Scores against the angle]({link}{path.stem}.png)\n",
             table(
                 (
@@ -129,7 +131,8 @@ def _cifar10(path: Path, run: dict[str, Any], link: str) -> str:
             f"{config['epochs']} epochs\n",
             f"![Accuracy, likelihood and calibration of each variant]({link}{path.stem}.png)\n",
             table(heads, rows),
-            f"\n{'Validation' if config['validate'] else 'Test'} examples. "
+            f"\n{f'The first {n}' if (n := config['max_test']) else 'All'} "
+            f"{'validation' if config['validate'] else 'test'} examples. "
             f"Mean ± standard error over {config['num_seeds']} networks, with {config['num_samples']} passes of MC "
             f"dropout at rate {config['rate']:g} where there is dropout; small batches and repeated examples have "
             f"{config['num_repeats']} times as many updates.{compressed} {provenance(path, run, link)}\n",

@@ -11,6 +11,7 @@ import optax
 import jaxdrop
 import jaxdrop.linen
 from experiments.common import data
+from experiments.common.scores import of_classes
 from experiments.common.training import fit
 from experiments.digits.train import MLP
 from jaxdrop import metrics
@@ -122,20 +123,15 @@ def compare(settings: Settings, seed: int, key: jax.Array, workdir: Path) -> dic
 
 def score(known: jax.Array, labels: np.ndarray, strange: list[jax.Array]) -> dict[str, float]:
     """Scores the probabilities of each pass or member, (passes, pictures, classes), of test and of strange pictures."""
-    probabilities, classes = known.mean(0), jnp.asarray(labels)
-    scores = {
-        "accuracy": metrics.accuracy(probabilities, classes),
-        "NLL": metrics.negative_log_likelihood(probabilities, classes),
-        "ECE": metrics.expected_calibration_error(probabilities, classes),
-    }
+    scores = of_classes(known.mean(0), labels)
     measures = {"entropy": lambda passes: metrics.entropy(passes.mean(0)), "information": metrics.mutual_information}
     for name, passes in zip(STRANGE, strange, strict=True):
         is_strange = jnp.arange(known.shape[1] + passes.shape[1]) >= known.shape[1]
         for kind, uncertainty in measures.items():
             if kind == "entropy" or len(known) > 1:  # a single pass has no mutual information
                 values = jnp.concatenate([uncertainty(known), uncertainty(passes)])
-                scores[f"AUROC, {name}, {kind}"] = metrics.auroc(values, is_strange)
-    return {name: float(value) for name, value in scores.items()}
+                scores[f"AUROC, {name}, {kind}"] = float(metrics.auroc(values, is_strange))
+    return scores
 
 
 def _train(

@@ -164,7 +164,7 @@ def _ensemble(settings: Settings, activation: str, key: jax.Array, table: Table,
     params = _train(settings, network, key, for_each, workdir, f"ensemble, {activation}")
     values = jax.vmap(lambda params: network.apply({"params": params}, jnp.asarray(GRID, jnp.float32)))(params)
     values = np.asarray(values).reshape(len(table.x), settings.members, -1)
-    return Beliefs(values.mean(1), values.std(1))
+    return Beliefs(values.mean(1), values.std(1, ddof=1))
 
 
 def _train(settings: Settings, network: Perceptron, key: jax.Array, table: Table, workdir: Path, name: str) -> Any:

@@ -10,6 +10,7 @@ from experiments.common.reporting import provenance, reason, table, with_error
 from experiments.where_it_fails.equal_cost import DIFFERENCE, NUM_TASKS
 
 LOWER_IS_BETTER = ("NLL", "ECE")
+COMPARED = ("ensemble", "MC dropout")
 
 
 def section(path: Path, run: dict[str, Any], link: str) -> str:
@@ -52,6 +53,7 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
         )
         for score in scores
     ]
+    hopeless = [s for s in scores if "AUROC" in s and max(digits[way][s] for way in COMPARED) <= 0.5]
     pictures = {
         kind: [f"![{text}]({link}{path.stem}_{kind}.png)\n"]
         if path.with_name(f"{path.stem}_{kind}.png").exists()
@@ -76,7 +78,8 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
             f"with {members} passes, except in the column of another number. Mean ± standard error over {tasks} "
             "choices of two classes to leave out, any two of which have six of eight known classes in common; "
             f"{seeds} ensembles and networks with dropout in all.\n",
-            f"{verdict(metrics[DIFFERENCE], scores, tasks)}\n",
+            f"{verdict(metrics[DIFFERENCE], [s for s in scores if s not in hopeless], tasks)}",
+            f"No better than chance by either, and so not compared: {'; '.join(hopeless)}.\n" if hopeless else "",
             *reason(path),
         ]
     )

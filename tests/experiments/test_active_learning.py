@@ -270,7 +270,7 @@ def test_scores_all_images_but_those_for_validation(small, tmp_path):
         ({"epoch_images": 600}, "epoch_images must be at least batch_size and max_labels, so that each label is used"),
         ({"max_labels": 10}, "max_labels must be at least 20, got 10"),
         ({"num_validation": 59_500}, "together must be at most MNIST's 60000 training images, got 60141"),
-        ({"num_seeds": 1}, "num_seeds must be at least 2"),
+        ({"num_seeds": 0}, "num_seeds must be at least 1"),
         ({"num_samples": 1}, "num_samples must be at least 2, got 1"),
     ],
 )

@@ -1,7 +1,10 @@
 """Scenes are what they say, pixels are scored as they should be, and the experiment runs, resumes and is reported."""
 
 import dataclasses
+import functools
+import itertools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +15,7 @@ import jaxdrop.linen
 from experiments import report
 from experiments.common import data, results
 from experiments.perception import train
-from experiments.perception.network import doubled
+from experiments.perception.network import UNet, doubled
 from experiments.perception.scenes import CONTRAST, NOISE, Scenes, compose, shrunk
 from experiments.perception.scores import Maps, mean_intersection_over_union, of_known, of_unseen
 from experiments.perception.train import Config, predictors, run
@@ -141,36 +144,62 @@ def test_ink_alone_does_not_find_unseen_objects_among_objects():
     ink = (unseen | (np.asarray(scenes.labels) > 0)).astype(np.float32)
     scores = of_unseen(Maps(probabilities, {"knows": unseen.astype(np.float32), "sees ink": ink}), scenes)
     assert scores == {
-        "AUROC, knows": 1,
-        "AUPR, knows": 1,
-        "AUROC among objects, knows": 1,
-        "AUPR among objects, knows": 1,
-        "AUROC, sees ink": 0.75,
-        "AUPR, sees ink": 0.5,
-        "AUROC among objects, sees ink": 0.5,
-        "AUPR among objects, sees ink": 0.5,
+        "knows": {"AUROC": 1, "AUPR": 1, "AUROC among objects": 1, "AUPR among objects": 1},
+        "sees ink": {"AUROC": 0.75, "AUPR": 0.5, "AUROC among objects": 0.5, "AUPR among objects": 0.5},
     }
 
 
-def test_samples_and_moments_agree_on_a_network_that_is_nearly_linear(getkey):
-    # One layer of noise, at a small rate: outputs hardly leave the range where the network is linear.
-    config = dataclasses.replace(TINY, noise="spatial", block_size=0, rate=0.05, num_samples=300)
+class Kept(nn.Module):
+    """Multiplies channels by what takes the place of a mask."""
+
+    mask: np.ndarray
+
+    @nn.compact
+    def __call__(self, x):
+        return x * self.mask.reshape(1, 1, 1, -1)
+
+
+def test_ways_to_predict_are_those_of_all_masks(getkey):
+    """One layer of noise on four channels: sixteen masks, whose mean is what samples and moments estimate."""
+    rate, num_samples = 0.3, 2000
+    config = dataclasses.replace(TINY, noise="spatial", block_size=0, rate=rate, num_samples=num_samples)
     images = jax.random.uniform(getkey(), (2, 8, 8))
     variables = train.network(config).init(getkey(), images)
+    last = variables["params"]["Conv_6"]["kernel"]
+    variables["params"]["Conv_6"]["kernel"] = 10 * last  # so that masks matter
     maps = {name: predict(images, 0) for name, predict in predictors(config, variables, getkey()).items()}
-    assert [list(each.uncertainties) for each in maps.values()] == [
-        ["entropy"],
-        ["entropy", "expected entropy", "mutual information"],
-        ["entropy", "variance"],
-    ]
-    for each in maps.values():
-        np.testing.assert_allclose(each.probabilities.sum(-1), 1, atol=1e-4)
-        np.testing.assert_allclose(each.probabilities, maps["MC dropout"].probabilities, atol=0.02)
+
+    def predicted(mask):
+        return UNet((2, 4), functools.partial(Kept, mask)).apply(variables, images, method="probabilities")
+
+    masks = np.array(list(itertools.product((0, 1), repeat=4)))
+    chances = rate ** (4 - masks.sum(1)) * (1 - rate) ** masks.sum(1)
+    each = np.stack([predicted(mask / (1 - rate)) for mask in masks])
+    exact, squares = (np.einsum("m,m...->...", chances, power) for power in (each, np.square(each)))
+    deviation = np.sqrt(np.maximum(squares - np.square(exact), 0))
+    still, sampled, moments = (maps[name].probabilities for name in ("deterministic", "MC dropout", "moments"))
+    np.testing.assert_allclose(still, predicted(np.ones(4)), atol=1e-5)
+    # A failure by chance is one in ten million for each of 1408 numbers; the pass without noise is not within it.
+    bound = 5.3 * deviation / num_samples**0.5 + 1e-5
+    assert np.all(np.abs(sampled - exact) < bound)
+    assert np.any(np.abs(still - exact) > 5 * bound)
+    # Moments take entries of a channel for independent.
+    assert np.abs(moments - exact).max() < 0.6 * np.abs(still - exact).max()
+
+    entropy = -(exact * np.log(exact)).sum(-1)
+    expected = -np.einsum("m,m...->...", chances, (each * np.log(each)).sum(-1))
     parts = maps["MC dropout"].uncertainties
-    np.testing.assert_allclose(
-        parts["entropy"], parts["expected entropy"] + parts["mutual information"], atol=1e-4, rtol=1e-4
-    )
-    assert parts["mutual information"].max() > 0
+    for name, value in {
+        "entropy": entropy,
+        "expected entropy": expected,
+        "mutual information": entropy - expected,
+    }.items():
+        np.testing.assert_allclose(parts[name], value, atol=0.005, err_msg=name)
+    assert (entropy - expected).max() > 0.05
+    assert [list(each.uncertainties) for each in maps.values()] == [["entropy"], list(parts), ["entropy", "variance"]]
+    for name in ("deterministic", "moments"):
+        p = maps[name].probabilities
+        np.testing.assert_allclose(maps[name].uncertainties["entropy"], -(p * np.log(p)).sum(-1), atol=1e-4)
     assert maps["moments"].uncertainties["variance"].max() > 0
 
 
@@ -197,13 +226,23 @@ def finished(tmp_path_factory):
 @pytest.mark.slow
 def test_measures_each_way_to_predict(finished):
     workdir, metrics = finished
-    assert list(metrics) == ["deterministic", "MC dropout", "moments"]
-    for values in metrics.values():
+    ways = ("deterministic", "MC dropout", "moments")
+    kinds = ("entropy",), ("entropy", "expected entropy", "mutual information"), ("entropy", "variance")
+    finding = [f"{way}: {kind}" for way, kinds in zip(ways, kinds, strict=True) for kind in kinds]
+    assert list(metrics) == [*ways, *finding]
+    for column, values in metrics.items():
         names = [name for name in values if not name.endswith(", error")]
-        assert {"mIoU", "NLL", "mIoU, unseen beside", "AUROC, entropy", "AUPR among objects, entropy"} < set(names)
         assert all(f"{name}, error" in values for name in names)
         assert all(np.isfinite(list(values.values())))
-        assert any(name.startswith("ms") and values[name] > 0 for name in names)
+        if column in finding:
+            assert {"AUROC", "AUPR among objects"} < set(names)
+        else:
+            assert {"mIoU", "NLL", "mIoU, unseen beside"} < set(names)
+            assert any(name.startswith("ms") and values[name] > 0 for name in names)
+    for column, baseline in (("moments", "deterministic"), ("moments: variance", "deterministic: entropy")):
+        for score in ("mIoU", "NLL, unseen beside") if column == "moments" else ("AUROC", "AUPR among objects"):
+            expected = metrics[column][score] - metrics[baseline][score]
+            assert metrics[column][f"{score}, difference"] == pytest.approx(expected, abs=1e-6)
     assert metrics["deterministic"]["NLL, error"] > 0  # networks differ
     assert (workdir / "maps.png").read_bytes().startswith(b"\x89PNG")
     assert {path.name for path in workdir.iterdir() if path.is_dir()} == {"network 0", "network 1"}
@@ -231,8 +270,10 @@ def test_the_report_has_the_numbers_and_the_picture(finished, tmp_path):
     dropout = metrics["MC dropout"]
     assert "## Segmentation of scenes of digits: DropBlock at 0.1" in text
     assert f"| {dropout['NLL']:.4f} ± {dropout['NLL, error']:.4f} |" in text
-    areas = (f"{area}{among}, mutual information" for among in ("", " among objects") for area in ("AUROC", "AUPR"))
-    cells = " | ".join(f"{dropout[name]:.4f} ± {dropout[f'{name}, error']:.4f}" for name in areas)
+    information = metrics["MC dropout: mutual information"]
+    areas = [f"{area}{among}" for among in ("", " among objects") for area in ("AUROC", "AUPR")]
+    areas += ["AUROC, difference", "AUROC among objects, difference"]
+    cells = " | ".join(f"{information[name]:.4f} ± {information[f'{name}, error']:.4f}" for name in areas)
     assert f"| MC dropout: mutual information | {cells} |" in text
     assert "| MC dropout, 2 samples |" in text
     assert "one.png" not in text
