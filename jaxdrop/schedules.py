@@ -10,7 +10,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxdrop import _checks
 
@@ -51,7 +50,15 @@ def linear(start: jax.typing.ArrayLike, end: jax.typing.ArrayLike, steps: int, *
     start, end = _rate("start", start), _rate("end", end)
     _checks.at_least("steps", steps, 1)
     _checks.at_least("begin", begin, 0)
-    return _float32(optax.linear_schedule(start, end, steps, begin))
+
+    def schedule(step: jax.typing.ArrayLike) -> jax.Array:
+        # In float32, for a difference of unsigned integers may not be negative.
+        done = (jnp.asarray(step, jnp.float32) - begin) / steps
+        between = jnp.clip(start + (end - start) * done, jnp.minimum(start, end), jnp.maximum(start, end))
+        # Compiled, the quotient may be a product that misses 1: a rate of 0 would not be reached.
+        return jnp.where(done <= 0, start, jnp.where(jnp.asarray(step, jnp.float32) >= begin + steps, end, between))
+
+    return _float32(schedule)
 
 
 def annealed(rate: jax.typing.ArrayLike, steps: int) -> Schedule:
@@ -273,9 +280,9 @@ def _rate(name: str, rate: jax.typing.ArrayLike) -> float | jax.Array:
 
 
 def _switch(before: float | jax.Array, after: float | jax.Array, step: int) -> Schedule:
-    return _float32(optax.join_schedules([optax.constant_schedule(before), optax.constant_schedule(after)], [step]))
+    return _float32(lambda now: jnp.where(jnp.asarray(now, jnp.float32) < step, before, after))
 
 
-def _float32(schedule: optax.Schedule) -> Schedule:
-    # optax's values are Python numbers, weakly typed or float64 here and there; a change of type would recompile.
+def _float32(schedule: Schedule) -> Schedule:
+    # Values are weakly typed or float64 here and there; a change of type would recompile.
     return lambda step: jnp.asarray(schedule(step), jnp.float32)

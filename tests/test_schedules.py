@@ -32,6 +32,23 @@ def test_schedules_are_the_published_ones(schedule, formula):
     np.testing.assert_allclose(rates, formula(STEPS.astype(np.float64)), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("steps", [3, 7, 30, 41, 1000])
+def test_compiled_schedules_end_exactly(steps):
+    after = jnp.array([steps, steps + 1, 10 * steps])
+    for schedule in (schedules.annealed(0.3, steps), schedules.early(0.5, steps)):
+        np.testing.assert_array_equal(jax.jit(jax.vmap(schedule))(after), 0)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(schedules.linear(0.0, 0.7, steps)))(after), np.float32(0.7))
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.uint32, jnp.int8])
+def test_steps_before_the_beginning_may_be_unsigned(dtype):
+    # As those of flax.nnx.Optimizer are: less the beginning, they would be huge.
+    schedule = schedules.linear(0.1, 0.5, 100, begin=1000)
+    for rate in (schedule, jax.jit(schedule)):
+        assert rate(jnp.asarray(5, dtype)) == np.float32(0.1)
+    assert schedules.late(0.5, 1000)(jnp.asarray(5, dtype)) == 0
+
+
 def test_linear_ends_are_exact():
     schedule = jax.jit(schedules.linear(1.0, 0.3, 70))
     assert schedule(0) == 1

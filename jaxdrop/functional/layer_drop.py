@@ -1,5 +1,6 @@
 """LayerDrop: skipping whole layers of a stack."""
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -94,5 +95,5 @@ def kept_layers(num_layers: int, rate: float) -> list[int]:
     _checks.static_rate("rate", rate)
     if not rate <= 0.5:
         raise ValueError(f"rate must be at most 0.5, got {rate!r}.")
-    every = int(1 / rate) if rate > 0 else num_layers + 1
+    every = math.floor(1 / rate * (1 + 1e-6)) if rate > 0 else num_layers + 1  # 1 - 8 / 12 is not quite a third
     return [layer for layer in range(num_layers) if (layer + 1) % every]

@@ -83,7 +83,12 @@ def add(running: Running, drawn: Drawn, blocks: jax.Array, valid: jax.Array) -> 
     def only_valid(leaf: jax.Array) -> jax.Array:
         return jnp.where(valid.reshape(-1, *[1] * (leaf.ndim - 1)), leaf, 0)
 
-    away = jax.tree.map(lambda leaf, origin: only_valid(leaf - origin[None]), drawn, first)
+    def less(leaf: jax.Array, origin: jax.Array) -> jax.Array:
+        # Infinity less itself would be NaN, though it may be the value of all samples.
+        same = jnp.isinf(origin[None]) & (leaf == origin[None])
+        return only_valid(jnp.where(same, 0, leaf - origin[None]))
+
+    away = jax.tree.map(less, drawn, first)
     votes = None if drawn.entropies is None else jax.tree.map(lambda leaf: only_valid(_vote(leaf)), drawn.values)
     added = Totals(away.values, jax.tree.map(jnp.square, away.values), away.entropies, votes)
     weights = (blocks[None] == jnp.arange(len(running.counts), dtype=blocks.dtype)[:, None]) & valid[None]

@@ -106,7 +106,7 @@ def monte_carlo(
         'probabilities' along the last axis.
       masks: How samples depend on one another: 'independent', 'antithetic' or 'balanced'.
       num_blocks: Number of blocks for standard errors, for each of which statistics are held; 1 for no standard errors.
-        If masks are balanced, they are so within each block.
+        If masks are balanced, they are so within each block, of which there are no more than half of `num_samples`.
       tolerance: Drawing stops as soon as no standard error of the statistic `tolerance_of` is above it; a number or a
         scalar array, which may change without compiling again. It is looked at every `2 * num_blocks` samples, and what
         comes out has no reverse-mode gradient. None to draw `num_samples` in any case.
@@ -126,7 +126,8 @@ def monte_carlo(
       ValueError: If `num_samples`, `num_blocks` or `chunk_size` is below 1 (or the first above 2**31 - 1), `outputs` or
         `masks` is none of the three, logits or probabilities have no axis of classes, or there is a tolerance for
         balanced masks, for one block, with samples returned, or of no statistic.
-      TypeError: If `sample` gives complex outputs, `num_samples` is not an integer, or `key` is not one key.
+      TypeError: If `sample` gives complex outputs, a number of samples or blocks is not an integer, or `key` is not one
+        key.
 
     Examples:
       >>> sample = lambda key: jaxdrop.dropout(key, jnp.ones((2, 3)), 0.5)
@@ -142,8 +143,8 @@ def monte_carlo(
       Depeweg et al., `Decomposition of uncertainty <https://arxiv.org/abs/1710.07283>`_, 2018, for the entropies
     """
     _checks.integer_between("num_samples", num_samples, 1, 2**31 - 1)
-    _checks.at_least("num_blocks", num_blocks, 1)
-    _checks.at_least("chunk_size", chunk_size, 1)
+    _checks.integer_between("num_blocks", num_blocks, 1, 2**31 - 1)
+    _checks.integer_between("chunk_size", 1 if chunk_size is None else chunk_size, 1, 2**31 - 1)
     _checks.one_of("outputs", outputs, ("values", "logits", "probabilities"))
     _checks.one_of("masks", masks, ("independent", "antithetic", "balanced"))
     key = _checks.prng_key("key", key)
@@ -169,9 +170,9 @@ class _Plan(NamedTuple):
     @property
     def group(self) -> int:
         """How many samples in a row depend on one another."""
-        return {"independent": 1, "antithetic": 2, "balanced": math.ceil(self.num_samples / self.num_blocks)}[
-            self.masks
-        ]
+        # A block of one sample would balance nothing.
+        balanced = min(self.num_blocks, max(self.num_samples // 2, 1))
+        return {"independent": 1, "antithetic": 2, "balanced": math.ceil(self.num_samples / balanced)}[self.masks]
 
     @property
     def blocks(self) -> int:
@@ -192,7 +193,10 @@ def _check_tolerance(plan: _Plan) -> None:
     elif plan.return_samples:
         why = "return_samples=True: how many there will be is not known before"
     elif plan.blocks == 1:
-        why = f"num_blocks={plan.num_blocks}: a standard error takes two blocks of samples"
+        why = (
+            f"num_blocks={plan.num_blocks} and num_samples={plan.num_samples}: a standard error takes two blocks of "
+            f"{plan.group} sample{'s' if plan.group > 1 else ''}"
+        )
     else:
         return
     raise ValueError(f"tolerance must be None with {why}.")

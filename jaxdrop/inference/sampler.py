@@ -117,14 +117,26 @@ class Arguments(NamedTuple):
     def merge(self, arrays: list[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Puts arrays and the rest together again: `(args, kwargs)`."""
         given = iter(arrays)
-        leaves = [next(given) if is_array else leaf for is_array, leaf in self.rest.value]
+        leaves = [next(given) if is_array else leaf for is_array, leaf, _ in self.rest.value]
         return jax.tree.unflatten(self.structure, leaves)  # pyright: ignore[reportArgumentType]
 
 
 def split_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Arguments]:
     """Splits call arguments into the arrays in them, which may be traced, and the rest, which may not."""
     leaves, structure = jax.tree.flatten((args, kwargs))
-    is_array = [isinstance(leaf, jax.Array | np.ndarray | np.generic) for leaf in leaves]
+    is_array = [_is_array(leaf) for leaf in leaves]
     arrays = [leaf for leaf, yes in zip(leaves, is_array, strict=True) if yes]
-    rest = tuple((yes, None if yes else leaf) for leaf, yes in zip(leaves, is_array, strict=True))
+    rest = tuple(
+        (yes, *((None, None) if yes else (leaf, _kind(leaf)))) for leaf, yes in zip(leaves, is_array, strict=True)
+    )
     return arrays, Arguments(structure, Static(rest))
+
+
+def _is_array(leaf: Any) -> bool:
+    """Whether this may be traced; a boolean of NumPy is a flag, which a model may branch on."""
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic) and not isinstance(leaf, np.bool_)
+
+
+def _kind(leaf: Any) -> Hashable:
+    """Tells apart what is equal and yet makes other programs: True and 1, 0.0 and -0.0."""
+    return type(leaf), repr(leaf) if isinstance(leaf, float) else None

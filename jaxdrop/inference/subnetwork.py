@@ -18,10 +18,12 @@ Function = Callable[[jax.Array], jax.Array]
 
 
 class Dense(NamedTuple):
-    """A dense layer: kernel (in, out) and bias (out,) or None."""
+    """A dense layer: kernel (in, out) and bias (out,) or None; in which type it computes, and how exactly."""
 
     kernel: jax.Array
     bias: jax.Array | None
+    dtype: Any = None
+    precision: Any = None
 
 
 class Drop(NamedTuple):
@@ -34,7 +36,9 @@ class _Place(NamedTuple):
     """Where a dense layer stands, and how many of its outputs are kept for the next one, None for all."""
 
     number: int
-    kept: int | None
+    dtype: Any
+    precision: Any
+    kept: int | None = None
 
 
 class _Scale(NamedTuple):
@@ -55,7 +59,8 @@ def subnetwork_sampler(stages: Sequence[Dense | Drop | Function], x: jax.Array) 
     if not layers:
         raise ValueError("model must have a dense layer, got none.")
     places: list[Any] = []
-    shape = jnp.shape(x)
+    x = jnp.asarray(x)
+    shape, dtype = x.shape, x.dtype
     position: int | None = None  # of what chose the units of the current segment: the place, or the input, -1
     input_kept, width, number = None, shape[-1], 0
     source = -1
@@ -72,27 +77,27 @@ def subnetwork_sampler(stages: Sequence[Dense | Drop | Function], x: jax.Array) 
             places.append(_Scale(width / kept))
         elif isinstance(stage, Dense):
             source, position, width = len(places), None, stage.kernel.shape[-1]
-            places.append(_Place(number, None))
+            places.append(_Place(number, stage.dtype, stage.precision))
             number += 1
         else:
             if source >= 0 or position is not None:
-                _check_entrywise(stage, width)
+                _check_entrywise(stage, width, of_dropped=position is not None)
             else:
-                shape = jax.eval_shape(stage, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
-                width = shape[-1]
+                out = jax.eval_shape(stage, jax.ShapeDtypeStruct(shape, dtype))
+                shape, dtype, width = out.shape, out.dtype, out.shape[-1]
             places.append(Static(stage))
     if position is not None:
         raise ValueError("model must have a dense layer after its last dropout layer, got none.")
     if not any(isinstance(place, _Scale) for place in places):
         raise ValueError("model must have a dropout layer with a rate other than 0, got none.")
-    return Sampler(_Chain(tuple(places), input_kept), (layers, jnp.asarray(x)))
+    return Sampler(_Chain(tuple(places), input_kept), ([(layer.kernel, layer.bias) for layer in layers], x))
 
 
 class _Chain(NamedTuple):
     places: tuple[Any, ...]
     input_kept: int | None
 
-    def __call__(self, arrays: tuple[list[Dense], jax.Array], key: jax.Array) -> jax.Array:
+    def __call__(self, arrays: tuple[list[tuple[jax.Array, Any]], jax.Array], key: jax.Array) -> jax.Array:
         """Draws the units that are kept and computes no others."""
         layers, x = arrays
         keys = iter(_bits.split(key, len(layers) + 1))
@@ -122,7 +127,10 @@ class _Chain(NamedTuple):
                 units = None if place.kept is None else _choose(layer_key, kernel.shape[-1], place.kept)
             if units is not None:
                 kernel, bias = kernel[:, units], None if bias is None else bias[units]
-            x = add_bias(x @ kernel, bias)
+            if place.dtype is not None:
+                x, kernel = x.astype(place.dtype), kernel.astype(place.dtype)
+                bias = None if bias is None else bias.astype(place.dtype)
+            x = add_bias(jnp.matmul(x, kernel, precision=place.precision), bias)
         return x
 
 
@@ -140,7 +148,7 @@ def _choose(key: jax.Array, width: int, kept: int) -> jax.Array:
     return jnp.sort(order[:kept])
 
 
-def _check_entrywise(function: Function, width: int) -> None:
+def _check_entrywise(function: Function, width: int, *, of_dropped: bool) -> None:
     x = np.linspace(-2, 2, 2 * width, dtype=np.float32).reshape(2, width)
     order = np.arange(width)[::-1]
     half = max(width // 2, 1)
@@ -155,5 +163,13 @@ def _check_entrywise(function: Function, width: int) -> None:
     except (TypeError, ValueError):
         same = False
     if not same:
-        name = getattr(function, "__name__", repr(function))
-        raise ValueError(f"functions between layers must be of single entries, got {name}.")
+        raise ValueError(f"functions between layers must be of single entries, got {_name(function)}.")
+    if of_dropped and np.any(np.asarray(function(jnp.zeros((1, width)))) != 0):
+        raise ValueError(
+            "functions behind a dropout layer must be 0 at 0, so that units that are dropped need not be computed, got "
+            f"{_name(function)}; before the layer it may be any."
+        )
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__name__", repr(function))

@@ -1,11 +1,16 @@
 """Another method in place of a linen model's dropout layers."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
+import jax
+from flax.core.scope import LazyRng
 
-from jaxdrop.linen._stochastic import StochasticLayer
+from jaxdrop.inference.sampler import Static
+from jaxdrop.linen import _programs
+from jaxdrop.linen._stochastic import StochasticLayer, StochasticModule
 
 Layer = nn.Dropout | StochasticLayer
 
@@ -64,8 +69,20 @@ class _Replaced(nn.Module):
             finally:
                 inside.clear()
 
-        with nn.intercept_methods(intercept):
+        with nn.intercept_methods(intercept), _named(self, _programs.name(Static(self.make), Static(self.where))):
             return self.model(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _named(module: nn.Module, name: str) -> Iterator[None]:
+    """Adds a stream for a while that nobody reads, for the sake of its name."""
+    scope: Any = module.scope
+    before = scope.rngs
+    scope.rngs = {**before, name: LazyRng.create(jax.random.key(0))}
+    try:
+        yield
+    finally:
+        scope.rngs = before
 
 
 def _call(new: Any, layer: Any, inputs: Any, deterministic: bool | None = None, rng: Any = None) -> Any:
@@ -73,5 +90,7 @@ def _call(new: Any, layer: Any, inputs: Any, deterministic: bool | None = None, 
     deterministic = nn.merge_param("deterministic", layer.deterministic, deterministic)
     if deterministic:
         return new.apply({}, inputs, deterministic=True)
+    if isinstance(new, StochasticModule) and not new.key_needed():
+        return new.apply({}, inputs, deterministic=False)
     key = layer.make_rng(layer.rng_collection) if rng is None else rng
     return new.apply({}, inputs, deterministic=False, rngs={new.rng_collection: key})

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import inspect
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import jax
 from jaxdrop import _paths
 from jaxdrop.inference import Sampler
 from jaxdrop.inference.sampler import Arguments, OneFunction, Static, split_arguments
+from jaxdrop.linen import _programs
 from jaxdrop.linen._stochastic import NoiseModule
 
 # Layer, the flag that is forced, its value, and the argument, if any, with which a caller could fix the key.
@@ -22,8 +22,6 @@ _FORCED = (
     (nn.MultiHeadDotProductAttention, "deterministic", False, "dropout_rng"),
     (nn.BatchNorm, "use_running_average", True, ""),
 )
-
-_NUMBERS = itertools.count()
 
 
 def sampler(
@@ -119,18 +117,10 @@ class _Apply(NamedTuple):
     def __call__(self, arrays: tuple[Any, list[Any]], key: jax.Array) -> Any:
         variables, inputs = arrays
         args, kwargs = self.arguments.merge(inputs)
-        # Linen falls back on 'params' for a stream that it does not find. Nobody reads the last stream: nn.jit compares
-        # names of streams, but not what intercepts, and would take the program that it made for other layers.
-        rngs = {"dropout": key, "params": jax.random.fold_in(key, 1), _name(self.layers): jax.random.key(0)}
+        # Linen falls back on 'params' for a stream that it does not find.
+        rngs = {"dropout": key, "params": jax.random.fold_in(key, 1), _programs.name(self.layers): jax.random.key(0)}
         with nn.intercept_methods(functools.partial(_force, self.layers.value)):
             return self.model.value.apply(variables, *args, rngs=rngs, method=self.method.value, **kwargs)
-
-
-@functools.lru_cache
-def _name(layers: Static) -> str:
-    """A name that no other choice of layers has had."""
-    del layers  # which the cache compares
-    return f"jaxdrop.{next(_NUMBERS)}"
 
 
 def _force(

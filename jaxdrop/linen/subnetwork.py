@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxdrop.inference import Sampler
 from jaxdrop.inference import subnetwork as chains
+from jaxdrop.linen.dropout import Dropout
 
 
 def subnetwork_sampler(model: nn.Sequential, variables: Mapping[str, Any], x: jax.typing.ArrayLike) -> Sampler:
@@ -16,12 +17,13 @@ def subnetwork_sampler(model: nn.Sequential, variables: Mapping[str, Any], x: ja
 
     A draw has the same masks for all examples, and drops a fixed number of the units of each layer, each subset with
         the same probability. What is dropped is not multiplied at all: at a rate of 0.5 a hidden layer costs a quarter.
-    Each unit is dropped as often as in ordinary dropout. That their number is fixed makes two units of a layer, n wide,
-    correlated by -1 / (n - 1): means and variances differ from ordinary dropout's by no more than this order.
+    The number is the rate times the units of the layer, n, rounded: 32 of 64 at a rate of 0.5, but 1 of 64 at 0.01, as
+    at a rate of 0.0156. That it is fixed makes two units correlated by -1 / (n - 1): but for the rounding, means and
+    variances differ from ordinary dropout's by this order.
 
     Args:
       model: An `nn.Sequential` of `nn.Dense`, `nn.Dropout` or `jaxdrop.linen.Dropout`, and functions of single entries;
-        before the first layer, other functions too, such as reshaping.
+        before the first layer, other functions too, such as reshaping. A function behind a dropout layer is 0 at 0.
       variables: Its variables.
       x: Inputs (batch, ...).
 
@@ -42,18 +44,20 @@ def subnetwork_sampler(model: nn.Sequential, variables: Mapping[str, Any], x: ja
     """
     if not isinstance(model, nn.Sequential):
         raise TypeError(f"model must be a flax.linen.Sequential, got {type(model).__name__}.")
-    params = variables.get("params", {})
+    params = nn.meta.unbox(variables).get("params", {})
     stages = []
-    for number, layer in enumerate(model.layers):
-        if isinstance(layer, nn.Dense):
+    for layer in model.layers:
+        plain = type(layer) in (nn.Dense, nn.Dropout, Dropout)
+        if isinstance(layer, nn.Dense) and plain and layer.dot_general is None and layer.dot_general_cls is None:
+            number = next(number for number, other in enumerate(model.layers) if other is layer)  # it may come twice
             values = params[f"layers_{number}"]
-            stages.append(chains.Dense(values["kernel"], values.get("bias")))
-        elif isinstance(layer, nn.Dropout):
+            stages.append(chains.Dense(values["kernel"], values.get("bias"), layer.dtype, layer.precision))
+        elif isinstance(layer, nn.Dropout) and plain:
             if set(layer.broadcast_dims) - {0}:
                 raise ValueError(f"broadcast_dims must leave single units to drop, got {layer.broadcast_dims}.")
             stages += [] if layer.rate == 0 else [chains.Drop(layer.rate)]
         elif isinstance(layer, nn.Module):
-            raise TypeError(f"model must have Dense, Dropout and functions, got a {type(layer).__name__}.")
+            raise TypeError(f"model must have plain Dense, Dropout and functions, got a {type(layer).__name__}.")
         else:
             stages.append(layer)
     return chains.subnetwork_sampler(stages, jnp.asarray(x))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdrop import _checks
 
@@ -55,7 +56,9 @@ def equal_width_bins(
       ([1.0, 1.0], [0.5, 0.75], [1.0, 0.0])
     """
     forecasts, outcomes = _forecasts(probabilities, labels, num_bins, class_wise)
-    inner_edges = jnp.broadcast_to(jnp.linspace(0, 1, num_bins + 1)[1:-1], (*forecasts.shape[:-1], num_bins - 1))
+    # The floats nearest to b / B, which frequencies of B votes are too; jnp.linspace's may be the next lower ones.
+    edges = jnp.asarray(np.arange(1, num_bins) / num_bins, dtype=float)
+    inner_edges = jnp.broadcast_to(edges, (*forecasts.shape[:-1], num_bins - 1))
     return CalibrationBins(*_sum_in_bins(forecasts, outcomes, inner_edges))
 
 

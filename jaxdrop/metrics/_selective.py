@@ -64,7 +64,9 @@ def risk_coverage(uncertainty: jax.Array, errors: jax.Array) -> RiskCoverage:
     total = jnp.concatenate([jnp.zeros(1), jnp.cumsum(errors)])
     before, after = total[first], total[last + 1]
     share = (place - first + 1).astype(float) / (last - first + 1).astype(float)
-    risk = jnp.where(share == 1, after, before + share * (after - before)) / jnp.arange(1, size + 1, dtype=float)
+    # With an infinite loss among the groups before, the difference would be NaN.
+    partly = jnp.where(jnp.isinf(before), before, before + share * (after - before))
+    risk = jnp.where(share == 1, after, partly) / jnp.arange(1, size + 1, dtype=float)
     return RiskCoverage(coverage=jnp.asarray(np.arange(1, size + 1) / size, dtype=float), risk=risk, aurc=risk.mean())
 
 

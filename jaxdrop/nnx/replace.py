@@ -32,6 +32,9 @@ def replace(
     Returns:
       The copy; its parameters are copies too.
 
+    Raises:
+      TypeError: If a layer is held by anything else than an nnx module or pytree, a list, a dictionary or a tuple.
+
     Examples:
       >>> rngs = nnx.Rngs(0)
       >>> model = nnx.Sequential(nnx.Linear(3, 4, rngs=rngs), nnx.Dropout(0.1, rngs=rngs))
@@ -49,6 +52,9 @@ def replace(
         return chosen[id(copy)]
     for _, node in list(nnx.iter_graph(copy)):
         _swap(node, chosen)
+    left = [type(node).__name__ for _, node in nnx.iter_graph(copy) if id(node) in chosen]
+    if left:
+        raise TypeError(f"model must hold its layers in modules, lists, dictionaries and tuples, not so a {left[0]}.")
     return copy
 
 
@@ -66,7 +72,7 @@ def _swap(node: Any, chosen: dict[int, Any]) -> None:
         items = enumerate(list(node))
     elif isinstance(node, dict):
         items = list(node.items())
-    elif isinstance(node, nnx.Module):
+    elif isinstance(node, nnx.Pytree):
         items = list(vars(node).items())
     else:
         return
@@ -74,7 +80,7 @@ def _swap(node: Any, chosen: dict[int, Any]) -> None:
         new = _swapped(value, chosen)
         if new is value:
             continue
-        if isinstance(node, nnx.Module) and isinstance(place, str):
+        if isinstance(node, nnx.Pytree) and isinstance(place, str):
             setattr(node, place, nnx.data(new))
         else:
             node[place] = new  # pyright: ignore[reportIndexIssue, reportArgumentType, reportCallIssue]

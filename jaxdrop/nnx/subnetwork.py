@@ -6,6 +6,7 @@ from flax import nnx
 
 from jaxdrop.inference import Sampler
 from jaxdrop.inference import subnetwork as chains
+from jaxdrop.nnx.dropout import Dropout
 
 
 def subnetwork_sampler(model: nnx.Sequential, x: jax.typing.ArrayLike) -> Sampler:
@@ -15,7 +16,8 @@ def subnetwork_sampler(model: nnx.Sequential, x: jax.typing.ArrayLike) -> Sample
 
     Args:
       model: An `nnx.Sequential` of `nnx.Linear`, `nnx.Dropout` or `jaxdrop.nnx.Dropout`, and functions of single
-        entries; before the first layer, other functions too, such as reshaping.
+        entries; before the first layer, other functions too, such as reshaping. A function behind a dropout layer is 0
+        at 0.
       x: Inputs (batch, ...).
 
     Returns:
@@ -37,14 +39,16 @@ def subnetwork_sampler(model: nnx.Sequential, x: jax.typing.ArrayLike) -> Sample
         raise TypeError(f"model must be a flax.nnx.Sequential, got {type(model).__name__}.")
     stages = []
     for layer in model.layers:
-        if isinstance(layer, nnx.Linear):
-            stages.append(chains.Dense(layer.kernel[...], None if layer.bias is None else layer.bias[...]))
-        elif isinstance(layer, nnx.Dropout):
+        plain = type(layer) in (nnx.Linear, nnx.Dropout, Dropout)
+        if isinstance(layer, nnx.Linear) and plain and layer.dot_general is jax.lax.dot_general:
+            bias = None if layer.bias is None else layer.bias[...]
+            stages.append(chains.Dense(layer.kernel[...], bias, layer.dtype, layer.precision))
+        elif isinstance(layer, nnx.Dropout) and plain:
             if set(layer.broadcast_dims) - {0}:
                 raise ValueError(f"broadcast_dims must leave single units to drop, got {layer.broadcast_dims}.")
             stages += [] if layer.rate == 0 else [chains.Drop(layer.rate)]
         elif isinstance(layer, nnx.Module):
-            raise TypeError(f"model must have Linear, Dropout and functions, got a {type(layer).__name__}.")
+            raise TypeError(f"model must have plain Linear, Dropout and functions, got a {type(layer).__name__}.")
         else:
             stages.append(layer)
     return chains.subnetwork_sampler(stages, jnp.asarray(x))

@@ -138,3 +138,10 @@ def test_nnx_module(getkey):
     np.testing.assert_allclose(model(x), plain, rtol=1e-6)
     assert np.all(jaxdrop.monte_carlo(jaxdrop.nnx.sampler(model, x), getkey(), 10).variance > 0)
     assert isinstance(jaxdrop.nnx.replace(model, lambda layer: None).layers[0], jaxdrop.nnx.LayerDrop)
+
+
+def test_keeps_as_many_layers_as_the_rate_says():
+    # 1 - n / N is a little more than a third or a fifth in floating point.
+    for num_layers, left in ((12, 8), (12, 6), (12, 9), (10, 8), (24, 16), (6, 5), (100, 99)):
+        assert len(jaxdrop.kept_layers(num_layers, 1 - left / num_layers)) == left
+    assert len(jaxdrop.kept_layers(10, np.float32(0.2))) == 8

@@ -269,7 +269,7 @@ def test_default_chunk_is_larger_for_smaller_models(x):
     [
         ({"num_samples": 0}, "num_samples must be from 1 to 2147483647, got 0"),
         ({"num_samples": 2**31}, "num_samples must be from 1 to 2147483647, got 2147483648"),
-        ({"chunk_size": 0}, "chunk_size must be at least 1, got 0"),
+        ({"chunk_size": 0}, "chunk_size must be from 1 to 2147483647, got 0"),
         ({"outputs": "logit"}, "outputs must be one of 'values', 'logits', 'probabilities', got 'logit'"),
     ],
 )
@@ -357,3 +357,13 @@ def test_gradients_are_finite_where_probabilities_are_0(getkey):
         return p.mutual_information.sum() + p.expected_entropy.sum()
 
     assert jnp.isfinite(jax.grad(information)(kernel)).all()
+
+
+def test_a_value_that_is_infinite_in_all_samples_is_infinite_on_average(getkey):
+    def sample(key):
+        return jnp.where(jnp.arange(3) == 1, -jnp.inf, jaxdrop.dropout(key, jnp.ones(3), 0.5))
+
+    p = jaxdrop.monte_carlo(sample, getkey(), 20, return_samples=True)
+    np.testing.assert_allclose(p.mean, np.mean(p.samples, 0))
+    assert np.isfinite(p.mean[::2]).all()
+    assert np.isfinite(p.variance[::2]).all()

@@ -163,3 +163,17 @@ def test_weights_of_drop_connect_are_dropped_in_opposite_ways(getkey):
     run = lambda key: jaxdrop.drop_connect_dense(key, jnp.ones((3, 6)), kernel, 0.5)  # noqa: E731
     y = jaxdrop.monte_carlo(run, getkey(), 10, masks="antithetic", return_samples=True).samples
     np.testing.assert_allclose(y[::2] + y[1::2], 6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_samples", [2, 5, 8, 10, 11])
+def test_few_samples_are_balanced_too(num_samples, getkey):
+    def sample(key):
+        return jaxdrop.dropout(key, jnp.ones(4000), 0.5)
+
+    spread = {
+        masks: float(jaxdrop.monte_carlo(sample, getkey(), num_samples, masks=masks).mean.var())
+        for masks in ("independent", "balanced")
+    }
+    # At most one sample of three is over, instead of a variance of 1 / n.
+    assert spread["balanced"] < 0.6 * spread["independent"]
+    assert spread["balanced"] <= 1 / num_samples**2 * 4

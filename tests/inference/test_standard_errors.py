@@ -171,12 +171,15 @@ def test_another_tolerance_does_not_compile_again(getkey):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_blocks": 0}, "num_blocks must be at least 1, got 0"),
+        ({"num_blocks": 0}, "num_blocks must be from 1 to 2147483647, got 0"),
         ({"masks": "paired"}, "masks must be one of 'independent', 'antithetic', 'balanced', got 'paired'"),
         ({"tolerance": 0.1, "tolerance_of": "votes"}, "tolerance_of must be one of 'mean', 'variance', got 'votes'"),
         ({"tolerance": 0.1, "masks": "balanced"}, "tolerance must be None with masks='balanced': they are balanced"),
         ({"tolerance": 0.1, "return_samples": True}, "tolerance must be None with return_samples=True: how many"),
-        ({"tolerance": 0.1, "num_blocks": 1}, "tolerance must be None with num_blocks=1: a standard error takes two"),
+        (
+            {"tolerance": 0.1, "num_blocks": 1},
+            "with num_blocks=1 and num_samples=100: a standard error takes two",
+        ),
     ],
 )
 def test_refuses_bad_arguments(arguments, message, getkey):

@@ -115,6 +115,10 @@ def test_computes_a_quarter_of_a_hidden_layer(getkey):
             "functions between layers must be of single entries, got softmax",
         ),
         (
+            [nn.Dense(4), nn.Dropout(0.5, deterministic=True), nn.sigmoid, nn.Dense(4)],
+            "functions behind a dropout layer must be 0 at 0, .* got sigmoid",
+        ),
+        (
             [nn.Dense(4), nn.Dropout(0.5, broadcast_dims=(-1,), deterministic=True), nn.Dense(4)],
             r"broadcast_dims must leave single units to drop, got \(-1,\)",
         ),
@@ -129,17 +133,58 @@ def test_refuses(layers, message, getkey):
 def test_refuses_other_layers(getkey):
     x = jnp.ones((2, 3))
     model = nn.Sequential([nn.Dense(4), nn.LayerNorm(), nn.Dropout(0.5, deterministic=True), nn.Dense(2)])
-    with pytest.raises(TypeError, match="model must have Dense, Dropout and functions, got a LayerNorm"):
+    with pytest.raises(TypeError, match="model must have plain Dense, Dropout and functions, got a LayerNorm"):
         subnetwork_sampler(model, model.init(getkey(), x), x)
     with pytest.raises(TypeError, match=r"model must be a flax\.linen\.Sequential, got Dense"):
         subnetwork_sampler(nn.Dense(4), {}, x)  # pyright: ignore[reportArgumentType]
+
+
+class Scaled(nn.Dense):
+    @nn.compact
+    def __call__(self, inputs):
+        return 10 * super().__call__(inputs)
+
+
+def test_refuses_subclasses_of_layers(getkey):
+    model, x = nn.Sequential([Scaled(4), nn.Dropout(0.5, deterministic=True), nn.Dense(2)]), jnp.ones((2, 3))
+    with pytest.raises(TypeError, match="got a Scaled"):
+        subnetwork_sampler(model, model.init(getkey(), x), x)
+
+
+def test_computes_in_the_type_of_the_layers(getkey):
+    half = {"dtype": jnp.bfloat16}
+    model = nn.Sequential([nn.Dense(8, **half), nn.Dropout(0.5, deterministic=True), nn.Dense(2, **half)])
+    x = jnp.ones((2, 3))
+    variables = model.init(getkey(), x)
+    assert subnetwork_sampler(model, variables, x)(getkey()).dtype == jnp.bfloat16
+    rngs = nnx.Rngs(0)
+    layers = nnx.Linear(3, 8, rngs=rngs, **half), nnx.Dropout(0.5, rngs=rngs), nnx.Linear(8, 2, rngs=rngs, **half)
+    assert jaxdrop.nnx.subnetwork_sampler(nnx.Sequential(*layers), x)(getkey()).dtype == jnp.bfloat16
+
+
+def test_takes_integers_partitioned_kernels_and_a_layer_that_comes_twice(getkey):
+    table = jax.random.normal(getkey(), (5, 4))
+    twice = nn.Dense(8, kernel_init=nn.with_partitioning(nn.initializers.lecun_normal(), (None, "units")))
+    drop = nn.Dropout(0.5, deterministic=True)
+    model = nn.Sequential(
+        [lambda tokens: table[tokens].reshape(len(tokens), -1), twice, drop, twice, drop, nn.Dense(2)]
+    )
+    tokens = jnp.array([[0, 3], [1, 4]])
+    variables = model.init(getkey(), tokens)
+    sample = subnetwork_sampler(model, variables, tokens)
+    ordinary = jaxdrop.linen.sampler(model, nn.meta.unbox(variables), tokens)
+    means = [jaxdrop.monte_carlo(each, getkey(), 4000).mean for each in (sample, ordinary)]
+    spread = jaxdrop.monte_carlo(ordinary, getkey(), 1000).variance.max()
+    # Two layers of 8 units, whose correlation changes the mean of nothing here: all is linear.
+    np.testing.assert_allclose(*means, atol=float(7 * jnp.sqrt(spread / 4000)))
 
 
 def test_refuses_the_same_in_nnx():
     x, first, last = jnp.ones((2, 3)), nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.Linear(4, 2, rngs=nnx.Rngs(0))
     for layer, error, message in (
         (nnx.Dropout(0.5, broadcast_dims=(-1,)), ValueError, r"broadcast_dims must leave single units to drop, got"),
-        (nnx.LayerNorm(4, rngs=nnx.Rngs(0)), TypeError, "model must have Linear, Dropout and functions, got a LayerN"),
+        (nnx.LayerNorm(4, rngs=nnx.Rngs(0)), TypeError, "model must have plain Linear, Dropout and .*, got a LayerN"),
+        (nnx.LoRALinear(4, 4, lora_rank=1, rngs=nnx.Rngs(0)), TypeError, "got a LoRALinear"),
     ):
         with pytest.raises(error, match=message):
             jaxdrop.nnx.subnetwork_sampler(nnx.Sequential(first, layer, last), x)

@@ -85,3 +85,30 @@ def test_under_monte_carlo(x, variables, getkey):
     p = jaxdrop.monte_carlo(sample, getkey(), 20, return_samples=True)
     assert not np.any(p.samples == 0)
     assert np.all(p.variance > 0)
+
+
+class Compiled(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.jit(Block)(train)(x)
+
+
+def test_blocks_that_linen_compiles_are_compiled_for_each_replacement(x, getkey):
+    """In either order, for linen compares what it compiled by the names of streams and not by what replaces layers."""
+    model, rngs = Compiled(), {"dropout": getkey()}
+    variables = model.init(getkey(), x)
+    uniform = jaxdrop.linen.replace(model, lambda layer: jaxdrop.linen.UniformDropout(0.3))
+    replaced = jaxdrop.linen.replace(model, gaussian)
+    for new in (uniform, replaced):
+        y = new.apply(variables, x, train=True, rngs=rngs)
+        assert not np.any(y == 0)
+        still = new.apply(variables, x)
+        low, high = (0.7, 1.3) if new is uniform else (-np.inf, np.inf)
+        assert np.all((y / still > low - 1e-4) & (y / still < high + 1e-4))
+    assert np.any(model.apply(variables, x, train=True, rngs=rngs) == 0)
+    assert not np.any(replaced.apply(variables, x, train=True, rngs=rngs) == 0)
+
+
+def test_a_layer_without_anything_random_needs_no_stream(x):
+    model = nn.Sequential([nn.Dropout(0.0, deterministic=False)])
+    np.testing.assert_array_equal(jaxdrop.linen.replace(model, gaussian).apply({}, x), x)

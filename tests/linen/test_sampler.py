@@ -259,3 +259,33 @@ def test_sees_that_there_is_no_noise_in_a_transformed_block(transform, x, getkey
     model = transform(Inner)(0.0)
     with pytest.raises(ValueError, match="model must have a stochastic layer"):
         jaxdrop.linen.sampler(model, model.init(jax.random.key(0), x), x)(getkey())
+
+
+class Branches(nn.Module):
+    @nn.compact
+    def __call__(self, x, flag):
+        x = nn.Dropout(0.5, deterministic=True)(x)
+        return -x if flag is True else x
+
+
+def test_flags_that_are_equal_and_yet_others_have_programs_of_their_own(getkey):
+    key, x = getkey(), jnp.ones(8)
+    one, true = (jaxdrop.linen.sampler(Branches(), {}, x, flag)(key) for flag in (1, True))
+    np.testing.assert_array_equal(one, -true)
+
+    class Sign(nn.Module):
+        @nn.compact
+        def __call__(self, x, number):
+            return nn.Dropout(0.5, deterministic=True)(x) * jnp.copysign(1.0, number)
+
+    plus, minus = (jaxdrop.linen.sampler(Sign(), {}, x, number)(key) for number in (0.0, -0.0))
+    np.testing.assert_array_equal(plus, -minus)
+
+
+def test_a_boolean_of_numpy_is_a_flag(getkey):
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dropout(0.5, deterministic=not train)(x)
+
+    assert jaxdrop.linen.sampler(Model(), {}, jnp.ones(8), train=np.bool_(False))(getkey()).shape == (8,)

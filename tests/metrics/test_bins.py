@@ -97,3 +97,11 @@ def test_sums_a_million_forecasts_as_well_as_a_few():
         assert abs(float(bins.confidence.sum()) / number - 0.98) < 1e-5
         assert bins.num_examples.sum() == number
         assert float(bins.outcome.sum()) == (labels == 0).sum()
+
+
+@pytest.mark.parametrize("num_bins", [1, 5, 15, 25, 50, 64, 100])
+def test_frequencies_of_votes_belong_to_the_bin_that_they_end(num_bins):
+    frequencies = jnp.asarray(np.arange(1, num_bins + 1) / num_bins, jnp.float32)
+    forecasts = jnp.stack([frequencies, 1 - frequencies], 1)
+    bins = equal_width_bins(forecasts, jnp.zeros(num_bins, int), num_bins, class_wise=True)
+    np.testing.assert_array_equal(bins.num_examples[0], np.ones(num_bins))

@@ -104,3 +104,8 @@ def test_a_risk_that_is_just_reached_is_allowed():
 
 def test_a_million_ties_are_summed_as_well_as_a_few():
     np.testing.assert_allclose(risk_coverage(jnp.zeros(2**20), jnp.full(2**20, 0.1)).aurc, 0.1, rtol=1e-5)
+
+
+def test_an_infinite_loss_makes_all_later_risks_infinite():
+    curve = risk_coverage(jnp.array([0.0, 0.1, 0.1, 0.2, 0.2]), jnp.array([1.0, np.inf, 1.0, 1.0, 2.0]))
+    np.testing.assert_array_equal(curve.risk, [1, *[np.inf] * 4])

@@ -109,3 +109,16 @@ def test_layers_in_tuples_are_replaced():
     assert isinstance(new.drops[1][0].first, jaxdrop.nnx.GaussianDropout)
     assert (new.drops[1][0].second, new.untouched) == (7, (1, 2))
     assert (new(jnp.ones((20, 8))) != 0).all()
+
+
+def test_layers_in_pytrees_that_are_no_modules_are_replaced():
+    class Part(nnx.Pytree):
+        def __init__(self, rngs):
+            self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+    class Holder(nnx.Module):
+        def __init__(self, rngs):
+            self.part = Part(rngs)
+
+    new = jaxdrop.nnx.replace(Holder(nnx.Rngs(0)), gaussian)
+    assert isinstance(new.part.drop, jaxdrop.nnx.GaussianDropout)
