@@ -21,7 +21,13 @@ SMALL = {
     "perception/spatial_dropout": {"num_train": 320, "num_test": 50, "epochs": 6, "num_seeds": 2, "repeats": 1},
     "active_learning/mnist_bald": {"max_labels": 60, "max_labels_random": 60, "num_seeds": 2},
     "shift/mnist": {"epochs": 4, "max_test": 500, "num_samples": 10, "num_seeds": 2},
-    "shift/cifar10_short": {"variants": "dropout;+ filter-wise", "max_examples": 640, "max_test": 200, "num_seeds": 2},
+    "shift/cifar10_short": {
+        "variants": "dropout;+ filter-wise",
+        "max_examples": 640,
+        "max_test": 200,
+        "epochs": 10,
+        "num_seeds": 2,
+    },
 }
 OF_DATA = {"perception", "active_learning", "shift"}
 
