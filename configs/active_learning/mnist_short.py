@@ -2,7 +2,8 @@ r"""Active learning on MNIST, cheaper than its authors have it: to see the order
 
 Networks are trained for at most 240 steps on batches of 32 images, with twice the step size, where the authors stop
 after some 600 on 64; 512 images decide when. Each time 20 images are labelled, not 10, out of 1000 drawn from all, by
-30 samples, not 100. Test images are predicted once, without dropout.
+30 samples, not 100; BatchBALD looks at 1000 configurations, not 10 000. There are three runs, not six. Test images
+are predicted once, without dropout.
 
 Command:  python -m experiments configs/active_learning/mnist_short.py
 Cost:     83 minutes on one CPU core, for six functions; "--config.functions=random;BALD" are two.

@@ -11,7 +11,7 @@ from experiments.language_model.train import Config
 
 
 def get_config() -> Config:
-    """So few characters that the network without noise overfits after 13 of the 50 epochs."""
+    """So few characters that the network without noise overfits."""
     return Config(
         dataset="shakespeare",
         width=200,

@@ -46,12 +46,13 @@ def section(path: Path, run: dict[str, Any], link: str) -> str:
         for name, values in metrics.items()
     ]
     published = [(*row, "", "", "") for row in PUBLISHED]
+    most = max(values["labels"][-1] for values in metrics.values())
     steps = config["epochs"] * (config["epoch_images"] // config["batch_size"])
     scored = f"{config['candidates']} images" if config["candidates"] else "all images"
     predicted = f"{config['num_test_samples']} samples" if config["num_test_samples"] else "one pass without dropout"
     return "\n".join(
         [
-            f"## Active learning on MNIST: {config['acquisition_size']} labels at once, at most {steps} steps\n",
+            f"## Active learning on MNIST: {config['acquisition_size']} labels at once, up to {most}, {steps} steps\n",
             f"![Accuracy against labels]({link}{path.stem}.png)\n",
             table(
                 ("acquisition", "labels to 90 %", "labels to 95 %", "smoothed", "last test accuracy, %", "of labels"),

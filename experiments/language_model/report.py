@@ -43,4 +43,5 @@ def _title(run: dict[str, Any]) -> str:
     symbols = "characters" if config["dataset"] == "shakespeare" else "words"
     amount = f"{config['max_symbols']:,}".replace(",", " ") if config["max_symbols"] else "all"
     units = f"{config['num_layers']} x {config['width']} units"
-    return f"Language models of {amount} {symbols} of {config['dataset']}: {units}"
+    rates = f"rate {config['rate']:g}, recurrent {config['recurrent_rate']:g}"
+    return f"Language models of {amount} {symbols} of {config['dataset']}: {units}, {rates}"

@@ -93,7 +93,7 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
 
     Returns:
       For each method the perplexity (per symbol) on the validation text, its standard error over seeds, that on the
-      test and training text, the epoch it belongs to and the validation perplexity of each network, all of the
+      test and training text, and the validation perplexity of each network, all of the
       parameters that had the best validation perplexity. Predictions are without noise.
     """
     language = text.language(config.dataset)

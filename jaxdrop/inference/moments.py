@@ -50,7 +50,7 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
 
     - Inputs of a function are taken for normal, which needs sums of many terms: least true of dropout on few inputs at
       a small rate.
-    - Different entries of an array, and different arrays, are taken for independent. The mean suffers little from that.
+    - Different entries of an array, and different arrays, are taken for independent. The mean usually suffers little.
       The variance does: a trained network's units are correlated as soon as two dropout layers follow one another, or a
       mask is shared along axes, or branches meet again. With `covariance`, an output's variance is instead the sum over
       all noise of its variance times the squared mean slope of the output, as far as it goes through linear layers and
@@ -70,10 +70,10 @@ def moments(sample: Callable[[jax.Array], Any], *, covariance: bool = False) -> 
       sample: Function from a key to outputs, a pytree of arrays, as for `monte_carlo`: what `jaxdrop.linen.sampler` and
         `jaxdrop.nnx.sampler` return, or any other that can be traced. No key is needed; it is called with one that
         nothing is drawn from.
-      covariance: Whether to follow each output back to the noise, which is the more accurate variance and gives
-        covariances too. The cost is one backward pass for each output of an example. The first axis of all outputs and
-        of all noise must be that of the examples, which do not depend on one another: not so with `share_masks`, or
-        masks of weights that examples share.
+      covariance: Whether to follow each output back to the noise, which is usually the more accurate variance (not
+        where few inputs are dropped at a small rate) and gives covariances too. The cost is one backward pass for each
+        output of an example. The first axis of all outputs and of all noise must be that of the examples, which do not
+        depend on one another: not so with `share_masks`, or masks of weights that examples share.
 
     Returns:
       `Moments`, float32, or float64 for float64 outputs. Booleans count as 0 and 1.

@@ -117,7 +117,7 @@ RUNS = {
             "epoch_images": 50,
             "batch_size": 20,
         },
-        "## Active learning on MNIST: 10 labels at once, at most 6 steps",
+        "## Active learning on MNIST: 10 labels at once, up to 50, 6 steps",
         "| random | more than 50 (30, –) | more than 50 (–, –) | more than 50 (–, –) | 96.00 | 50 |",
         "| BALD | 35 (30, 40) | 35 (30, 40) | 40 (40, 40) | 96.00 | 50 |",
         "| Kirsch et al. 2019: BatchBALD, 10 at once | 105 | 225 |  |  |  |",
@@ -144,8 +144,9 @@ RUNS = {
     ),
     "language_model": (
         {"none": {**TRAINED, "validation, network 0": 8.4, "validation, network 1": 8.6}},
-        {"dataset": "shakespeare", "max_symbols": 50_000, "num_layers": 1, "width": 200, "num_seeds": 2},
-        "Language models of 50 000 characters of shakespeare: 1 x 200 units",
+        {"dataset": "shakespeare", "max_symbols": 50_000, "num_layers": 1, "width": 200, "num_seeds": 2}
+        | {"rate": 0.3, "recurrent_rate": 0.25},
+        "Language models of 50 000 characters of shakespeare: 1 x 200 units, rate 0.3, recurrent 0.25",
         "| none | 8.500 ± 0.032 | 8.700 | 4.400 |",
     ),
     "text_classification": (
@@ -303,5 +304,5 @@ def test_published_repairs_stand_beside_the_same_network_on_the_original_picture
     assert shift.picture(run).axes[0].get_title(loc="left") == "accuracy %"
     validated = {**run, "config": config | {"validate": True}, "device": {"kind": "abacus"}, "wall_seconds": 90}
     text = shift.section(tmp_path / "one.json", validated, "")
-    assert "Validation examples." in text
+    assert "All validation examples." in text
     assert "uncertainty-baselines" not in text
