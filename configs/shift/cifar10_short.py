@@ -2,9 +2,9 @@ r"""MC dropout and its repairs on compressed CIFAR-10 pictures, a small residual
 
 Command:  python -m experiments configs/shift/cifar10_short.py
           (needs the compressed pictures; --config.dataset=cifar10 takes the original ones, a download of 170 MB)
-Cost:     53 minutes of a CPU core that it shared.
-Expect:   with dropout an accuracy of 46.4 %, against 44.3 without, and a calibration error of 0.020 against 0.113; with
-          all repairs 40.4 % and 0.095: they are too much noise for so small a network.
+Cost:     37 minutes of a CPU core.
+Expect:   by MC dropout an accuracy of 47.5 %, against 42.3 without dropout, and a calibration error of 0.230 against
+          0.354; with noise after every layer 52.6 % and 0.033, with all repairs 47.2 % and 0.034.
 """
 
 from experiments.shift.cifar10 import Config
@@ -18,7 +18,7 @@ def get_config() -> Config:
         width=1,
         stride=2,
         num_repeats=2,
-        epochs=20,
+        epochs=60,
         batch_size=128,
         learning_rate=0.05,
         augment=False,
