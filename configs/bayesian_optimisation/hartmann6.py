@@ -1,7 +1,7 @@
 r"""Bayesian optimisation of the Hartmann function of six variables.
 
 Command:  python -m experiments configs/bayesian_optimisation/hartmann6.py
-Cost:     13 minutes on one CPU core.
+Cost:     6 minutes on one CPU core.
 Expect:   a median regret after 80 evaluations of 0.26 by Thompson sampling and 0.50 by expected improvement with
           dropout; 1.5 at random, 0.0002 with a Gaussian process.
 """
