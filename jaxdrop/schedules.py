@@ -53,10 +53,11 @@ def linear(start: jax.typing.ArrayLike, end: jax.typing.ArrayLike, steps: int, *
 
     def schedule(step: jax.typing.ArrayLike) -> jax.Array:
         # In float32, for a difference of unsigned integers may not be negative.
-        done = (jnp.asarray(step, jnp.float32) - begin) / steps
-        between = jnp.clip(start + (end - start) * done, jnp.minimum(start, end), jnp.maximum(start, end))
+        passed = jnp.asarray(step, jnp.float32) - begin
+        between = start + (end - start) * (passed / steps)
+        between = jnp.clip(between, jnp.minimum(start, end), jnp.maximum(start, end))
         # Compiled, the quotient may be a product that misses 1: a rate of 0 would not be reached.
-        return jnp.where(done <= 0, start, jnp.where(jnp.asarray(step, jnp.float32) >= begin + steps, end, between))
+        return jnp.where(passed <= 0, start, jnp.where(passed >= steps, end, between))
 
     return _float32(schedule)
 

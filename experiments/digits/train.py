@@ -14,6 +14,7 @@ import jaxdrop
 import jaxdrop.linen
 from experiments.common import data
 from experiments.common.config import check_at_least, check_one_of, check_positive, check_seed, check_types
+from experiments.common.scores import of_classes
 from experiments.common.training import fit
 from experiments.digits import pictures
 from jaxdrop import metrics
@@ -144,10 +145,11 @@ def run(config: Config, workdir: Path) -> dict[str, dict[str, float]]:
 def _scores(probabilities: jax.Array, uncertainty: jax.Array, labels: jax.Array) -> dict[str, float]:
     curve = metrics.risk_coverage(uncertainty, probabilities.argmax(-1) != labels)
     answered = len(labels) - len(labels) // 10
+    scores = of_classes(probabilities, labels)
     return {
-        "accuracy": float(metrics.accuracy(probabilities, labels)),
-        "NLL": float(metrics.negative_log_likelihood(probabilities, labels)),
-        "calibration error": float(metrics.expected_calibration_error(probabilities, labels)),
+        "accuracy": scores["accuracy"],
+        "NLL": scores["NLL"],
+        "calibration error": scores["ECE"],
         "accuracy, 10 % referred": float(1 - curve.risk[answered - 1]),
         "AURC": float(curve.aurc),
     }

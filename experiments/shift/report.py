@@ -77,7 +77,7 @@ def _mnist(path: Path, run: dict[str, Any], link: str) -> str:
             f"## Anomalies: other pictures told from {known}'s\n",
             table(heads, rows),
             f"\nIn percent, mean ± standard error over {config['num_seeds']} seeds, of "
-            f"{f'the first {n}' if (n := config['max_test']) else 'all'} test pictures; the other pictures are the "
+            f"{_how_many(config)} test pictures; the other pictures are the "
             f"positives. The first two measures are of one pass without dropout, the last two of the ensemble, those "
             f"between of {config['num_samples']} passes with dropout; the ensemble has {config['num_members']} "
             f"networks trained with dropout, which predict without. {provenance(path, run, link)}\n",
@@ -131,11 +131,14 @@ def _cifar10(path: Path, run: dict[str, Any], link: str) -> str:
             f"{config['epochs']} epochs\n",
             f"![Accuracy, likelihood and calibration of each variant]({link}{path.stem}.png)\n",
             table(heads, rows),
-            f"\n{f'The first {n}' if (n := config['max_test']) else 'All'} "
-            f"{'validation' if config['validate'] else 'test'} examples. "
+            f"\n{_how_many(config).capitalize()} {'validation' if config['validate'] else 'test'} examples. "
             f"Mean ± standard error over {config['num_seeds']} networks, with {config['num_samples']} passes of MC "
             f"dropout at rate {config['rate']:g} where there is dropout; small batches and repeated examples have "
             f"{config['num_repeats']} times as many updates.{compressed} {provenance(path, run, link)}\n",
             *reason(path),
         ]
     )
+
+
+def _how_many(config: dict[str, Any]) -> str:
+    return f"the first {config['max_test']}" if config["max_test"] else "all"

@@ -144,7 +144,8 @@ def monte_carlo(
     """
     _checks.integer_between("num_samples", num_samples, 1, 2**31 - 1)
     _checks.integer_between("num_blocks", num_blocks, 1, 2**31 - 1)
-    _checks.integer_between("chunk_size", 1 if chunk_size is None else chunk_size, 1, 2**31 - 1)
+    if chunk_size is not None:
+        _checks.integer_between("chunk_size", chunk_size, 1, 2**31 - 1)
     _checks.one_of("outputs", outputs, ("values", "logits", "probabilities"))
     _checks.one_of("masks", masks, ("independent", "antithetic", "balanced"))
     key = _checks.prng_key("key", key)

@@ -127,7 +127,7 @@ def split_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list
     is_array = [_is_array(leaf) for leaf in leaves]
     arrays = [leaf for leaf, yes in zip(leaves, is_array, strict=True) if yes]
     rest = tuple(
-        (yes, *((None, None) if yes else (leaf, _kind(leaf)))) for leaf, yes in zip(leaves, is_array, strict=True)
+        (True, None, None) if yes else (False, leaf, _kind(leaf)) for leaf, yes in zip(leaves, is_array, strict=True)
     )
     return arrays, Arguments(structure, Static(rest))
 

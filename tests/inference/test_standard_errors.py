@@ -178,7 +178,7 @@ def test_another_tolerance_does_not_compile_again(getkey):
         ({"tolerance": 0.1, "return_samples": True}, "tolerance must be None with return_samples=True: how many"),
         (
             {"tolerance": 0.1, "num_blocks": 1},
-            "with num_blocks=1 and num_samples=100: a standard error takes two",
+            "tolerance must be None with num_blocks=1 and num_samples=100: a standard error takes two",
         ),
     ],
 )
